@@ -16,9 +16,15 @@ import (
 type aims struct {
 	value    *proxy.Template
 	parse    func(text string) (*target, error)
-	blocks   map[string]block   // upstream blocks, by name in lower case
-	others   *Group             // has the connections to servers that are in no block
+	plain    *groups            // for requests without TLS; nil: there are none
+	sealed   *groups            // for requests over TLS; nil: there are none
 	resolver *resolver.Resolver // looks up other names; nil: there is none
+}
+
+// groups are the Groups that requests may name.
+type groups struct {
+	blocks map[string]block // upstream blocks, by name in lower case
+	others *Group           // has the connections to servers that are in no block
 }
 
 // block is an upstream block with its Group.
@@ -35,27 +41,43 @@ type lookup struct {
 
 const variablesHelp = " The value may have variables. Then it is computed for each request. A host in it is the upstream block of that name, an address, or a name that is looked up by the name servers of resolver. Each event loop keeps 32 connections to servers that requests have named."
 
-// aimsOf returns the aims of the location of s. A request may name any upstream block.
-func (p *protocol) aimsOf(c *settings, all *definitions, s *config.Scope, o Options) (*aims, error) {
-	a := &aims{value: c.pass.value, parse: c.pass.parse, blocks: map[string]block{}}
-	r := s.Load().Resources
-	for _, d := range all.list {
-		g, err := groupOf(d, p.name, r, o)
-		if err != nil {
-			return nil, err
-		}
-		a.blocks[strings.ToLower(d.name)] = block{d, g}
-	}
-	var err error
+// aimsOf returns the aims of the location of s. A request may name any upstream block. key is
+// that of the settings of TLS.
+func (p *protocol) aimsOf(c *settings, all *definitions, s *config.Scope, o Options, key string) (a *aims, err error) {
+	a = &aims{value: c.pass.value, parse: c.pass.parse}
 	if a.resolver, err = o.Resolver.Of(s); err != nil {
 		return nil, err
 	}
-	a.others, err = config.Hold(r, "upstreams named by requests, "+p.name, func() (*Group, error) {
-		g := newGroup(newDefinition("", c.passPos), p.name, nil, o)
+	tls := c.pass.secure && p.secure
+	if !wantsTLS(c.pass.text) {
+		if a.plain, err = p.groupsOf(c, all, s, o, ""); err != nil {
+			return nil, err
+		}
+	}
+	if tls {
+		a.sealed, err = p.groupsOf(c, all, s, o, key)
+	}
+	return a, err
+}
+
+// groupsOf returns the Groups that the requests of a location may name, with the same TLS.
+func (p *protocol) groupsOf(c *settings, all *definitions, s *config.Scope, o Options, key string) (*groups, error) {
+	r := s.Load().Resources
+	gs := &groups{blocks: map[string]block{}}
+	for _, d := range all.list {
+		g, err := groupOf(d, p.name+key, r, o)
+		if err != nil {
+			return nil, err
+		}
+		gs.blocks[strings.ToLower(d.name)] = block{d, g}
+	}
+	var err error
+	gs.others, err = config.Hold(r, "upstreams named by requests, "+p.name+key, func() (*Group, error) {
+		g := newGroup(newDefinition("", c.passPos), p.name+key, nil, o)
 		g.named = true
 		return g, nil
 	})
-	return a, err
+	return gs, err
 }
 
 // aim finds the target of x's request, and its Group. If the host name must be looked up, aim
@@ -63,7 +85,7 @@ func (p *protocol) aimsOf(c *settings, all *definitions, s *config.Scope, o Opti
 func (p *pass) aim(x *proxy.Exchange) error {
 	a := p.h.aims
 	if a == nil {
-		p.target, p.group, p.upstream = p.h.pass, p.h.group, p.h.upstream
+		p.target, p.group, p.upstream, p.security = p.h.pass, p.h.group, p.h.upstream, p.h.secure
 		return nil
 	}
 	text := a.value.String(x)
@@ -71,23 +93,24 @@ func (p *pass) aim(x *proxy.Exchange) error {
 		return err
 	}
 	t, err := a.parse(text)
-	switch {
-	case err != nil:
+	if err != nil {
 		return cannotAim(500, err.Error())
-	case wantsTLS(text): // a server with https must never be reached without TLS
-		return cannotAim(500, fmt.Sprintf("%q needs TLS, which is not here yet in a value with variables", text))
+	}
+	gs := a.plain
+	if t.secure { // such a server must never be reached without TLS
+		gs, p.security = a.sealed, p.h.secure
 	}
 	p.target = t
-	if b := a.blocks[strings.ToLower(t.name)]; b.group != nil && !t.addr.ported && t.addr.path == "" {
+	if b := gs.blocks[strings.ToLower(t.name)]; b.group != nil && !t.addr.ported && t.addr.path == "" {
 		p.group, p.upstream = b.group, b.definition
 		return nil
 	}
-	p.group, p.upstream = a.others, a.others.definition
+	p.group, p.upstream = gs.others, gs.others.definition
 	ip, err := netip.ParseAddr(t.addr.host)
 	switch {
 	case t.addr.path != "":
 		sv := newServer(t.addr)
-		p.roster = rosterFor(a.others, []*peer{a.others.newPeer(&sv, netip.AddrPort{})})
+		p.roster = rosterFor(gs.others, []*peer{gs.others.newPeer(&sv, netip.AddrPort{})})
 	case !t.addr.ported && t.origin == "":
 		return cannotAim(500, fmt.Sprintf("no port in upstream %q", t.name))
 	case err == nil:

@@ -2,6 +2,7 @@ package proxypass
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -214,13 +215,28 @@ func TestBodiesWaitForTheName(t *testing.T) {
 	}
 }
 
-// A value that asks for TLS is an error, never a connection without it.
-func TestAValueThatAsksForTLSIsNotServedWithout(t *testing.T) {
-	o := startOrigin(t, "tcp", shows)
-	s := newSite(t, "server { listen 127.0.0.1:80; location / { proxy_pass $arg_to; } location /u { uwsgi_pass $arg_to; } }")
-	for _, target := range []string{"/?to=https://" + o.addr + "/", "/u?to=suwsgi://" + o.addr} {
-		if res, _ := ask(t, s, get(target)); res.StatusCode != 500 || o.accepted() != 0 {
-			t.Errorf("%s: got %d, %d connections, want 500 and none", target, res.StatusCode, o.accepted())
+// A server is reached by TLS if the value asks for it, and without otherwise. Kept connections
+// of both kinds to one address are apart.
+func TestAValueAsksForTLS(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	secure := startSecure(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t, named("site.test"))}}, shows)
+	plain := startOrigin(t, "tcp", shows)
+	s := site(t, proxytest.Config{Modules: []proxy.Module{rewrite.Module()}, Text: "upstream sealed { server " + secure.addr + "; } upstream open { server " + plain.addr + "; } " +
+		"server { listen 127.0.0.1:80; proxy_ssl_verify on; proxy_ssl_trusted_certificate " + ca.file + "; proxy_ssl_name site.test; location / { proxy_pass $arg_to; } " +
+		"location /s { proxy_pass https://$arg_to/x; } location /o { proxy_pass http://$arg_to; } location /part { proxy_pass h$arg_to; } }"})
+	for range 2 { // with connections that were kept
+		for target, want := range map[string]int{
+			"/?to=https://" + secure.addr: 200, "/?to=HTTPS://sealed": 200, "/?to=http://" + plain.addr: 200, "/?to=http://open": 200, "/part?to=ttps://sealed": 200, "/part?to=ttp://open": 200,
+			"/s?to=sealed": 200, "/s?to=" + secure.addr: 200, "/o?to=open": 200, "/o?to=" + plain.addr: 200, "/s?to=open": 502, "/?to=https://" + plain.addr: 502, "/?to=http://sealed": 400,
+		} {
+			before := plain.accepted()
+			res, _ := ask(t, s, get(target))
+			if got := res.StatusCode; got != want && want != 400 || want == 400 && got == 200 {
+				t.Errorf("%s: got %d, want %d, %d connections before", target, got, want, before)
+			}
 		}
+	}
+	if got := s.Log.String(); strings.Contains(got, "panic") {
+		t.Error(got)
 	}
 }

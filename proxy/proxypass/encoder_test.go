@@ -77,6 +77,8 @@ func TestMistakesOfTheConfiguration(t *testing.T) {
 		{in("proxy_redirect default; proxy_pass http://$host;"), `"proxy_redirect default" cannot be used with "proxy_pass" directive with variables`},
 		{in("proxy_pass httpx://a;"), `1:55: invalid URL "httpx://a" of proxy_pass; it must begin with "http://" or "https://"`},
 		{in("proxy_pass https://127.0.0.1; proxy_ssl_verify on;"), `1:55: no proxy_ssl_trusted_certificate for proxy_ssl_verify`},
+		{in("proxy_pass $host; proxy_ssl_verify on;"), `1:55: no proxy_ssl_trusted_certificate for proxy_ssl_verify`},
+		{in("proxy_pass https://$host; proxy_ssl_verify on;"), `1:55: no proxy_ssl_trusted_certificate for proxy_ssl_verify`},
 		{in("proxy_pass https://127.0.0.1; proxy_ssl_certificate data:x;"), `no "proxy_ssl_certificate_key" is defined for certificate`},
 		{in("proxy_pass https://127.0.0.1; proxy_ssl_protocols TLSv9;"), `proxy_ssl_protocols: "TLSv9" is not a protocol`},
 		{in("proxy_pass https://127.0.0.1; proxy_ssl_ciphers none;"), `proxy_ssl_ciphers: no cipher of "none" is left`},

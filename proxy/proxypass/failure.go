@@ -129,7 +129,7 @@ func (p *pass) AppendURL(dst []byte) []byte {
 	if p.stage < choosing || len(p.request) == 0 {
 		return dst
 	}
-	dst = append(append(dst, p.h.scheme()...), "://"...)
+	dst = append(append(dst, p.scheme()...), "://"...)
 	if p.peer != nil {
 		dst = append(dst, p.peer.name...)
 	} else {

@@ -384,7 +384,7 @@ type probe struct {
 // Serve asks the peer.
 func (q *probe) Serve(x *proxy.Exchange) error {
 	p := q.handler.begin(x)
-	p.target, p.group, p.upstream, p.probe = q.handler.pass, q.group, &definition{name: q.group.name}, q
+	p.target, p.group, p.upstream, p.security, p.probe = q.handler.pass, q.group, &definition{name: q.group.name}, q.handler.secure, q
 	p.roster = &roster{method: roundRobin, members: []*member{{peer: q.peer, effective: q.peer.share}}}
 	return p.start(x)
 }

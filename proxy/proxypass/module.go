@@ -125,7 +125,7 @@ func (h *handler) find(c *settings, all *definitions, s *config.Scope, o Options
 		if slices.ContainsFunc(c.redirects.Items(), func(r edit) bool { return r.standard }) {
 			return &config.Error{Pos: c.passPos, Msg: "\"proxy_redirect default\" cannot be used with \"proxy_pass\" directive with variables"}
 		}
-		h.aims, err = h.protocol.aimsOf(c, all, s, o)
+		h.aims, err = h.protocol.aimsOf(c, all, s, o, key)
 		return err
 	}
 	d, err := c.definition(all)

@@ -21,7 +21,7 @@ type handler struct {
 	group      *Group      // nil: aims is used
 	aims       *aims       // nil: proxy_pass has no variables
 	encoder    encoder
-	secure     *upstream.Secure // nil: without TLS
+	secure     *upstream.Secure // of connections with TLS; nil: there are none
 	hidden     fieldSet         // fields of answers that the client does not get
 	shownAccel fieldSet         // the fields of X-Accel-* that it gets
 	redirects  []edit
@@ -45,9 +45,10 @@ type state struct {
 // pass is one request on its way to a peer and back.
 type pass struct {
 	h        *handler
-	target   *target // nil: not known yet
-	probe    *probe  // of a health check; nil: it is none
-	lookup   *lookup // of the target's host; nil: there is none
+	target   *target          // nil: not known yet
+	probe    *probe           // of a health check; nil: it is none
+	security *upstream.Secure // of its connections; nil: without TLS
+	lookup   *lookup          // of the target's host; nil: there is none
 	group    *Group
 	upstream *definition // the configuration of group
 	roster   *roster     // the lane's, or one of the servers that the request has named

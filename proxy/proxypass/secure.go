@@ -127,7 +127,7 @@ func setSecureCiphers(k *key) config.Setter {
 // secureOf returns the TLS settings for the location's servers, and a key that is the same for
 // equal settings; nil and "": without TLS.
 func (p *protocol) secureOf(c *settings, l *config.Load) (*upstream.Secure, string, error) {
-	if !c.pass.secure {
+	if !c.pass.secure || !p.secure {
 		return nil, "", nil
 	}
 	ss, h := &c.secure, l.Resources.Host
@@ -163,22 +163,22 @@ func (p *protocol) secureOf(c *settings, l *config.Load) (*upstream.Secure, stri
 // a Group's Resource: each setting has connections of its own.
 const keyOfTLS = " TLS "
 
-// scheme returns the scheme of a request's URL in logs.
-func (h *handler) scheme() string {
+// scheme returns the scheme of the request's URL in logs.
+func (p *pass) scheme() string {
 	switch {
-	case h.secure == nil:
-		return h.protocol.scheme
-	case h.protocol.name == "proxy":
+	case p.security == nil:
+		return p.h.protocol.scheme
+	case p.h.protocol.name == "proxy":
 		return "https"
 	}
-	return "s" + h.protocol.scheme
+	return "s" + p.h.protocol.scheme
 }
 
 // peerName returns the name that the certificate of x's server must have.
-func (h *handler) peerName(x *proxy.Exchange) string {
-	name := cmp.Or(h.pass.host, h.pass.name)
-	if h.settings.secure.name != nil {
-		name = h.settings.secure.name.String(x)
+func (p *pass) peerName(x *proxy.Exchange) string {
+	name := cmp.Or(p.target.host, p.target.name)
+	if given := p.h.settings.secure.name; given != nil {
+		name = given.String(x)
 	}
 	bracket := 0 // the index behind the "]" of an IPv6 address
 	if strings.HasPrefix(name, "[") {
@@ -195,7 +195,7 @@ func (h *handler) peerName(x *proxy.Exchange) string {
 func (p *pass) secure(x *proxy.Exchange) error {
 	c := p.conn
 	if c.looped == nil {
-		nc, err := p.h.secure.HandshakeOn(c.blocking, p.peer.name, p.way.name, p.h.connectTimeout)
+		nc, err := p.security.HandshakeOn(c.blocking, p.peer.name, p.way.name, p.h.connectTimeout)
 		if err != nil {
 			c.broken, c.closed = err, true
 		} else {
@@ -205,7 +205,7 @@ func (p *pass) secure(x *proxy.Exchange) error {
 	}
 	switch {
 	case !c.shaken:
-		c.shake(p.h.secure, p.h.connectTimeout, p.waker)
+		c.shake(p.security, p.h.connectTimeout, p.waker)
 		return errWaits
 	case c.broken == nil:
 		p.connected(x)

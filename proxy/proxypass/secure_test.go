@@ -209,6 +209,10 @@ func TestServersSeeTheHandshakesThatNginxDoes(t *testing.T) {
 		"proxy_pass https://up/; proxy_ssl_session_reuse off;",
 		"proxy_pass https://up/; " + identity,
 		"proxy_pass https://up/; proxy_ssl_protocols TLSv1.3;",
+		"set $to https://127.0.0.1:PORT; proxy_pass $to; proxy_ssl_session_reuse off;", // nginx resumes no session of a server that a request has named
+		"set $to https://up/; proxy_pass $to; proxy_ssl_server_name on;",
+		"set $to 127.0.0.1:PORT; proxy_pass https://$to$request_uri; proxy_ssl_server_name on; proxy_ssl_name $arg_name; proxy_ssl_session_reuse off;",
+		"set $to https://up/; proxy_pass $to; " + identity,
 		"proxy_pass https://up/; proxy_ssl_protocols TLSv1.2; proxy_ssl_session_reuse off; " + identity,
 		"proxy_pass https://up/; proxy_ssl_protocols TLSv1.2; proxy_ssl_session_reuse off; proxy_ssl_ciphers ECDHE-ECDSA-AES256-GCM-SHA384;",
 	}

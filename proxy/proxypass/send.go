@@ -47,8 +47,8 @@ func (p *pass) prepare(x *proxy.Exchange) error {
 	if p.stage = choosing; p.lookup != nil {
 		p.stage = resolving
 	}
-	if h.secure != nil {
-		p.way.name = h.peerName(x)
+	if p.security != nil {
+		p.way.name = p.peerName(x)
 	}
 	if h.bind.address != nil {
 		p.way.from = h.bind.local(x)
@@ -203,7 +203,7 @@ func (p *pass) dial() (c *conn, connected bool, err error) {
 
 // connected sets the next stage after connecting: the handshake of TLS, or sending.
 func (p *pass) connected(x *proxy.Exchange) {
-	if p.h.secure != nil && !p.conn.shaken {
+	if p.security != nil && !p.conn.shaken {
 		p.stage = securing
 		return
 	}
@@ -246,7 +246,7 @@ func isOutage(err error) bool {
 func (p *pass) connect(x *proxy.Exchange) error {
 	c := p.conn
 	n, err := 0, error(nil)
-	if p.h.secure != nil {
+	if p.security != nil {
 		err = c.looped.Connected()
 	} else {
 		n, err = c.write(p.request[p.sent:], 0)

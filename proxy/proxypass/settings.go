@@ -84,10 +84,9 @@ func setPass(k *key, parse func(text string) (*target, error)) config.Setter {
 		c := k.In(s)
 		c.passPos = pos
 		if strings.Contains(n.Arg(0), "$") {
-			if wantsTLS(n.Arg(0)) {
-				return &config.Error{Pos: pos, Msg: fmt.Sprintf("%s %q needs TLS, which is not here yet in a value with variables", n.Name, n.Arg(0))}
-			}
-			c.pass = &target{value: proxy.ParseTemplate(s.Load(), pos, n.Arg(0)), parse: parse, shown: proxy.ParseTemplate(s.Load(), pos, "$proxy_host")}
+			literal, _, _ := strings.Cut(n.Arg(0), "$")
+			c.pass = &target{value: proxy.ParseTemplate(s.Load(), pos, n.Arg(0)), parse: parse, shown: proxy.ParseTemplate(s.Load(), pos, "$proxy_host"), text: n.Arg(0),
+				secure: wantsTLS(n.Arg(0)) || !strings.Contains(literal, "://")}
 			return nil
 		}
 		t, err := parse(n.Arg(0))
@@ -102,7 +101,7 @@ func setPass(k *key, parse func(text string) (*target, error)) config.Setter {
 	}
 }
 
-// wantsTLS reports whether the text of a target is for a server with TLS.
+// wantsTLS reports whether the text of a target begins as that of a server with TLS.
 func wantsTLS(text string) bool {
 	_, https := cutScheme(text, "https")
 	_, suwsgi := cutScheme(text, "suwsgi")

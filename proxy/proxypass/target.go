@@ -16,12 +16,13 @@ type target struct {
 	value *proxy.Template
 	parse func(text string) (*target, error) // parses a value that was computed
 	shown *proxy.Template                    // $proxy_host
+	text  string                             // of value
 
 	origin string // the URL without the URI: "http://127.0.0.1:8000"
 	uri    string // replaces the location's name; "": the URL has no URI
 	host   string // $proxy_host: the name, with the port if it is not the scheme's default
 	port   string // $proxy_port; "": a unix socket
-	secure bool   // TLS
+	secure bool   // TLS; with variables: requests may name a server with TLS
 	name   string // the name that an upstream block may have
 	addr   address
 }
