@@ -35,6 +35,6 @@ package proxy
 //   - wire.go exchange.go upstream.go header.go repeats.go token.go remote.go address.go prefixes.go forwarded.go uri.go basicauth.go coding.go requestbody.go: one request
 //   - serve.go route.go hosts.go cursor.go satisfy.go errorpage.go status.go: its phases
 //   - suspend.go waiting.go overruns.go subrequest.go own.go: how it waits
-//   - response.go pace.go file.go sendfile.go tunnel.go: responses and tunnels
+//   - response.go ranges.go pace.go file.go sendfile.go tunnel.go: responses and tunnels
 //   - vars.go rule.go template.go regexp.go regexp_turns.go: variables and patterns
 //   - level.go printable.go: logs

@@ -131,6 +131,7 @@ func (p *pass) respond(x *proxy.Exchange) error {
 	if err := p.rewriteFields(x); err != nil {
 		return err
 	}
+	p.offerRanges(x)
 	if len(p.trailer) > len("\r\n") {
 		return p.respondWithTrailer(x)
 	}

@@ -32,4 +32,4 @@ package proxypass
 //   - secure.go bind.go bind_linux.go bind_other.go: TLS, and options of sockets
 //   - encoder.go forwarding.go uri.go params.go fields.go: the request
 //   - pass.go send.go filepart.go receive.go records.go stream.go failure.go: sending it, and receiving the answer
-//   - answer.go ignore.go edit.go redirect.go cookie.go limitrate.go trailer.go variables.go tunnel.go: the answer
+//   - answer.go ranges.go ignore.go edit.go redirect.go cookie.go limitrate.go trailer.go variables.go tunnel.go: the answer

@@ -40,6 +40,7 @@ type settings struct {
 	ignoreAbort    bool
 	intercept      bool
 	passTrailers   bool
+	forceRanges    bool
 	ignored        ignored         // proxy_ignore_headers
 	next           upstream.Repeat // proxy_next_upstream, _tries and _timeout
 

@@ -23,6 +23,7 @@ func (p *pass) beginStream(x *proxy.Exchange) error {
 		return err
 	}
 	p.head.Apply(x, -1)
+	p.offerRanges(x)
 	if err := x.Res.Send(); err != nil {
 		return err
 	}
