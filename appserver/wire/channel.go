@@ -101,14 +101,14 @@ func enlarge(fd int) {
 	}
 }
 
-// recvmsg receives without waiting.
-func recvmsg(fd int, p, oob []byte) received {
+// recvmsg receives without waiting, and without descriptors.
+func recvmsg(fd int, p []byte) received {
 	for {
-		n, oobn, flags, _, err := unix.Recvmsg(fd, p, oob, unix.MSG_DONTWAIT|recvFlags)
+		n, _, flags, _, err := unix.Recvmsg(fd, p, nil, unix.MSG_DONTWAIT|recvFlags)
 		if err == unix.EINTR {
 			continue
 		}
-		return received{n, oobn, flags, err}
+		return received{n: n, flags: flags, err: err}
 	}
 }
 
@@ -174,7 +174,8 @@ func (c *Channel) Send(frame []byte, oob []byte) error {
 
 // TakeBack receives the oldest frame that the worker has not received, at the worker's end.
 // ok is false if there is none. frame is valid until the next call. The descriptors of the
-// frame are closed: the request has its own.
+// frame are closed: the request has its own. There is no room for descriptors, so that none is
+// made, also not one of another kind: the worker may have set options of the socket that add some.
 func (c *Channel) TakeBack() (frame []byte, ok bool) {
 	if c.Closed() {
 		return nil, false
@@ -182,13 +183,9 @@ func (c *Channel) TakeBack() (frame []byte, ok bool) {
 	if c.take == nil {
 		c.take = make([]byte, MaxFrame)
 	}
-	var oob [64]byte
-	in := recvmsg(c.taken, c.take, oob[:])
+	in := recvmsg(c.taken, c.take)
 	if in.err != nil || in.n == 0 {
 		return nil, false
-	}
-	if in.oobn > 0 {
-		closeAll(descriptors(oob[:in.oobn]))
 	}
 	return c.take[:in.n], true
 }
