@@ -29,15 +29,15 @@ func TestAHostileWorkerHarmsOnlyItself(t *testing.T) {
 		cause   string // what the log says of the worker's end; "" where it goes on
 		attacks string
 	}{
-		{"", "flags_of_descriptors fills_its_bell rings_are_not_heard wakes_for_ever logs_for_ever prints_for_ever marks_other_requests"},
+		{"", "flags_of_descriptors fills_its_bell rings_are_not_heard wakes_for_ever logs_for_ever prints_for_ever marks_other_requests asks_for_pidfds refuses_descriptors drops_what_it_is_sent cuts_what_it_is_sent shuts_its_end"},
 		{"leaves: x", "asks_to_leave_often"},
 		{"broke the worker protocol", "short_frame unknown_frame long_frame unknown_id ends_twice two_heads data_of_another_slot " +
 			"data_after_the_end lying_length more_than_its_credit ready_twice failed_once_ready aborts_what_nobody_cancelled " +
-			"many_descriptors lingering_descriptors count_of_answers_leaps count_of_answers_goes_back " +
+			"file_without_a_position file_at_no_position many_descriptors lingering_descriptors count_of_answers_leaps count_of_answers_goes_back " +
 			"count_of_taken_leaps count_of_taken_goes_back answers_what_it_has_not_taken"},
 		{"exited: |broke the worker protocol", "closes_everything leaves_a_child_that_goes_on"},
 		{"took longer than its timeout|broke the worker protocol", "stops_itself takes_requests_and_keeps_them writes_at_random"},
-		{"gave a file that cannot be sent: ", "directory_for_a_file pipe_for_a_file short_file"},
+		{"gave a file that cannot be sent: ", "lingering_socket_for_a_file directory_for_a_file pipe_for_a_file short_file file_beyond_its_end"},
 	} {
 		for attack := range strings.FieldsSeq(c.attacks) {
 			t.Run(attack, func(t *testing.T) {

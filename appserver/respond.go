@@ -1,8 +1,8 @@
 package appserver
 
 import (
+	"errors"
 	"fmt"
-	"io"
 	"sync/atomic"
 
 	"alicorn/appserver/pool"
@@ -143,34 +143,28 @@ func (h *handler) respond(x *proxy.Exchange, r *request) error {
 }
 
 func (r *request) respondFile(x *proxy.Exchange) error {
-	defer r.closeFile()
-	offset, err := r.bodyInFile()
-	if err != nil {
+	if err := r.bodyInFile(); err != nil {
+		r.DiscardFile()
 		return &proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: r.Worker() + " gave a file that cannot be sent: " + err.Error()}
 	}
-	return r.Head.ReplyFile(x, r.File, offset, r.Head.File, r.Worker())
-}
-
-// bodyInFile returns where in the worker's file the body begins: at the file's position. It
-// returns an error if the file is shorter than announced. It may wait for the file system.
-func (r *request) bodyInFile() (offset int64, err error) {
-	st, err := r.File.Stat()
-	if err != nil || !st.Mode().IsRegular() {
-		return 0, fmt.Errorf("not a regular file")
-	}
-	offset, err = r.File.Seek(0, io.SeekCurrent)
-	if size := r.Head.File; err == nil && offset > st.Size()-size {
-		err = fmt.Errorf("shorter than the %d bytes announced", size)
-	}
-	return offset, err
-}
-
-// closeFile closes the worker's file, if there is one.
-func (r *request) closeFile() {
-	if r.File != nil {
+	defer func() {
 		r.File.Close()
 		r.File = nil
+	}()
+	return r.Head.ReplyFile(x, r.File, r.Offset, r.Head.File, r.Worker())
+}
+
+// bodyInFile returns an error unless the worker's file is a regular one that has all of the body.
+// It may wait for the file system.
+func (r *request) bodyInFile() error {
+	st, err := r.File.Stat()
+	if err != nil || !st.Mode().IsRegular() {
+		return errors.New("not a regular file")
 	}
+	if size := r.Head.File; r.Offset > st.Size()-size {
+		return fmt.Errorf("shorter than the %d bytes announced", size)
+	}
+	return nil
 }
 
 // stream sends the client blocks until the response ends.
@@ -205,9 +199,7 @@ func (r *request) stream(x *proxy.Exchange) error {
 
 // dropAnswer drops r's answer, which is not used.
 func (h *handler) dropAnswer(r *request) {
-	if r.File != nil {
-		r.closeFile()
-	}
+	r.DiscardFile()
 	if !r.Whole {
 		r.runner.Abandon(&r.Job)
 	}

@@ -101,11 +101,12 @@ type placing struct {
 // Answer has the first frame of an answer. The worker's reader writes it once. The owner may
 // read it from StageHead on, and may keep Head.
 type Answer struct {
-	Head  *Head
-	Whole bool     // the frame is the whole answer: Text or File is the body
-	Text  []byte   // valid until the job is dropped
-	File  *os.File // the owner closes it and sets it to nil
-	by    *worker  // the worker that has answered
+	Head   *Head
+	Whole  bool     // the frame is the whole answer: Text or File is the body
+	Text   []byte   // valid until the job is dropped
+	File   *os.File // the owner closes it and sets it to nil, or calls DiscardFile
+	Offset int64    // where in File the body begins
+	by     *worker  // the worker that has answered
 	// Subprotocol is the subprotocol that the application has chosen for a WebSocket; ""
 	// for none.
 	Subprotocol string
@@ -137,15 +138,32 @@ func (j *Job) Drop() {
 	if j.refs.Add(-1) > 0 {
 		return
 	}
-	if j.File != nil {
-		go j.File.Close() // which may wait; see wire.DiscardAll
-	}
+	j.DiscardFile()
 	if j.block != nil {
 		wire.FreeBuffer(j.block)
 	}
 	j.Out.Reset()
 	j.clear()
 	j.owner.Reuse()
+}
+
+// mostClosing bounds the files of a pool's workers that are being discarded. Each may need a
+// thread of the system for long.
+const mostClosing = 512
+
+// DiscardFile closes File, if there is one, on another goroutine: closing a file that a worker has
+// chosen may wait, as for a socket with SO_LINGER.
+func (j *Job) DiscardFile() {
+	if j.File == nil {
+		return
+	}
+	f, p := j.File, j.by.pool
+	j.File = nil
+	p.closing.Add(1)
+	go func() {
+		f.Close()
+		p.closing.Add(-1)
+	}()
 }
 
 // clear resets the job. It keeps the memory for a small Text, and that of Frame unless it is

@@ -89,6 +89,7 @@ type Pool struct {
 
 	remarks remarks
 	outputs outputs
+	closing atomic.Int32 // files of workers that are being discarded
 
 	events chan event
 	came   chan struct{} // closed when the first start has succeeded or failed

@@ -219,11 +219,17 @@ func (w *worker) onLog(f wire.Frame, l []any) {
 
 // onHead handles the first frame of a response.
 func (w *worker) onHead(f wire.Frame, buf *[]byte, files []int) (o outcome, err error) {
-	h, err := w.heads.parse(f.Sized, w.pool.o.ParseHead)
-	if sent := f.Flags&wire.FlagFile != 0; err == nil && (sent != (h.File >= 0) || sent && (len(files) != 1 || f.Flags&wire.FlagEnd == 0 || len(f.Payload) > 0)) {
+	p, end, sent := w.pool, f.Flags&wire.FlagEnd != 0, f.Flags&wire.FlagFile != 0
+	h, err := w.heads.parse(f.Sized, p.o.ParseHead)
+	if err == nil && (sent != (h.File >= 0) || sent && (len(files) != 1 || !end)) {
 		err = wire.ErrFrame
 	}
-	p := w.pool
+	offset := int64(0)
+	if err == nil && sent {
+		if offset, err = f.TakePosition(); err == nil && p.closing.Load() >= mostClosing {
+			err = fmt.Errorf("closing the files that it sends takes too long: %d are not closed yet", mostClosing)
+		}
+	}
 	p.mu.Lock()
 	j := w.find(f.ID)
 	if err == nil {
@@ -234,7 +240,6 @@ func (w *worker) onHead(f wire.Frame, buf *[]byte, files []int) (o outcome, err 
 		wire.DiscardAll(files)
 		return o, err
 	}
-	end := f.Flags&wire.FlagEnd != 0
 	if end {
 		p.complete(w, j)
 	}
@@ -245,7 +250,7 @@ func (w *worker) onHead(f wire.Frame, buf *[]byte, files []int) (o outcome, err 
 	j.Head, j.by = h, w
 	switch {
 	case h.File >= 0:
-		j.Whole, j.File = true, os.NewFile(uintptr(files[0]), "application's file")
+		j.Whole, j.Offset, j.File = true, offset, os.NewFile(uintptr(files[0]), "application's file")
 	case end:
 		o.kept = w.hold(j, f.Payload, buf, given)
 	default:

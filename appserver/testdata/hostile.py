@@ -4,6 +4,7 @@ Each attack is a function that the query string names. What it returns is answer
 that never returns holds its thread.
 """
 
+import ctypes
 import fcntl
 import os
 import random
@@ -17,6 +18,8 @@ import time
 from array import array
 
 CHANNEL, PAGE, DIAGNOSTICS, BELL = 5, 6, 7, 8
+SO_ATTACH_FILTER, SO_PASSPIDFD, SO_PASSRIGHTS = 26, 76, 83
+kept = []  # what must not be closed
 HEADER = struct.Struct("<BBHI")
 TAKEN, ANSWERED = 80, 48  # words of the lane's first page
 
@@ -48,10 +51,10 @@ def frame(kind, id=0, flags=0, slot=0, rest=b""):
     send(HEADER.pack(ord(kind), flags, slot, id) + rest)
 
 
-def head(id, flags=1, length=None, rest=b"", descriptors=()):
+def head(id, flags=1, length=None, descriptors=(), position=struct.pack("<Q", 0)):
     from marshal import dumps
     sized = dumps(("200 OK", [], length), 2)
-    send(HEADER.pack(ord("H"), flags, 0, id) + struct.pack("<I", len(sized)) + sized + rest, descriptors)
+    send(HEADER.pack(ord("H"), flags, 0, id) + struct.pack("<I", len(sized)) + sized + (position if flags & 2 else b""), descriptors)
 
 
 def for_ever(attack):
@@ -192,7 +195,14 @@ def many_descriptors():
 
 
 def lingering_descriptors():
-    """Sends sockets whose close would wait for a peer that reads nothing."""
+    end = lingering()
+    send(HEADER.pack(ord("W"), 0, 0, 0), [end.fileno()])
+    end.close()
+    wait()
+
+
+def lingering():
+    """Returns a socket whose close waits for a peer that reads nothing."""
     listener = socket.create_server(("127.0.0.1", 0))
     end = socket.create_connection(listener.getsockname())
     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1000))
@@ -202,8 +212,55 @@ def lingering_descriptors():
             end.send(bytes(65536))
     except BlockingIOError:
         pass
-    send(HEADER.pack(ord("W"), 0, 0, 0), [end.fileno()])
+    kept.append(listener)
+    return end
+
+
+def file_without_a_position():
+    with open(__file__) as file:
+        head(current(), 3, 10, [file.fileno()], position=b"")
+
+
+def file_at_no_position():
+    with open(__file__) as file:
+        head(current(), 3, 10, [file.fileno()], struct.pack("<q", -1))
+
+
+def asks_for_pidfds():
+    """Has the kernel add a descriptor to each frame that is received at the worker's end."""
+    end = socket.socket(fileno=os.dup(CHANNEL))
+    end.setsockopt(socket.SOL_SOCKET, SO_PASSPIDFD, 1)
     end.close()
+    time.sleep(1)
+
+
+def refuses_descriptors():
+    end = socket.socket(fileno=os.dup(CHANNEL))
+    end.setsockopt(socket.SOL_SOCKET, SO_PASSRIGHTS, 0)
+    end.close()
+    time.sleep(1)
+
+
+def drops_what_it_is_sent():
+    filters(0)
+
+
+def cuts_what_it_is_sent():
+    filters(3)
+
+
+def filters(size):
+    """Has the kernel cut each frame to size bytes before it is queued at the worker's end."""
+    end = socket.socket(fileno=os.dup(CHANNEL))
+    code = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, size))  # ret size
+    end.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HxxxxxxP", 1, ctypes.addressof(code)))
+    end.close()
+    time.sleep(1)
+
+
+def shuts_its_end():
+    end = socket.socket(fileno=os.dup(CHANNEL))
+    end.shutdown(socket.SHUT_RDWR)
     wait()
 
 
@@ -298,6 +355,15 @@ def leaves_a_child_that_goes_on():
     os._exit(0)
 
 
+def lingering_socket_for_a_file():
+    end = lingering()
+    for _ in range(500):  # which keep the front from the descriptor until this one is closed
+        frame("W")
+    head(current(), flags=3, length=10, descriptors=[end.fileno()])
+    end.close()
+    wait()
+
+
 def directory_for_a_file():
     descriptor = os.open("/", os.O_RDONLY)
     head(current(), flags=3, length=10, descriptors=[descriptor])
@@ -312,6 +378,12 @@ def pipe_for_a_file():
 def short_file():
     descriptor = os.open(__file__, os.O_RDONLY)
     head(current(), flags=3, length=(1 << 62), descriptors=[descriptor])
+    wait()
+
+
+def file_beyond_its_end():
+    descriptor = os.open(__file__, os.O_RDONLY)
+    head(current(), 3, 10, [descriptor], struct.pack("<Q", (1 << 63) - 5))
     wait()
 
 

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"sync"
 )
 
@@ -125,6 +126,20 @@ func (f Frame) sized() (Frame, error) {
 	}
 	f.Sized, f.Payload = rest[:n:n], rest[n:]
 	return f, nil
+}
+
+// TakePosition removes the position in a file from the payload, which must have nothing else,
+// and returns it.
+func (f *Frame) TakePosition() (int64, error) {
+	if len(f.Payload) != 8 {
+		return 0, ErrFrame
+	}
+	n := binary.LittleEndian.Uint64(f.Payload)
+	f.Payload = nil
+	if n > math.MaxInt64 {
+		return 0, ErrFrame
+	}
+	return int64(n), nil
 }
 
 // MaxFrame is the size of the largest frame, in bytes.

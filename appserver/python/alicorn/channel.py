@@ -18,7 +18,7 @@ from array import array
 
 from . import frames
 from .arriving import arriving
-from .frames import (CANCELLED, DATA, END, FRAME, GRANTED, HEAD, HEADER, LENGTH, PREFIX,
+from .frames import (CANCELLED, DATA, END, FRAME, GRANTED, HEAD, HEADER, LENGTH, POSITION, PREFIX,
                      SIZED, ProtocolError)
 from .lane import Lane, RawLane, SharedLane, shared, store, store_apart
 from .shapes import Shapes
@@ -280,11 +280,11 @@ class Slot:
             return
         self._data(id, memoryview(body), end)
 
-    def file(self, id, payload, descriptor):
-        """Sends a head whose body the front reads from the descriptor's current position."""
+    def file(self, id, payload, descriptor, position):
+        """Sends a head whose body the front reads from that position of the descriptor."""
         header = SIZED.pack(HEAD, END | frames.FILE, self.index, id, len(payload))
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [descriptor]))]
-        self._sendmsg(header, payload, ancillary=rights)
+        self._sendmsg(header, payload, POSITION.pack(position), ancillary=rights)
 
     def abort(self, id, reason):
         """Tells the front that a response which has begun cannot be completed."""

@@ -17,6 +17,7 @@ SIZED = struct.Struct("<BBHII")
 BLOCK = FRAME + 64  # bytes of a block of the lane: the largest frame, and its length before it
 PLACE = struct.Struct("<II")  # of a body in the memory that bodies share
 PREFIX = struct.Struct("<IBBH")  # of an entry in the lane: the frame's length, its type, flags, slot
+POSITION = struct.Struct("<Q")  # in a file, of the first byte of a body
 LENGTH = struct.Struct("<I")
 MARK_STRIDE = 16  # 32-bit words from one slot's line of the status page to the next
 GRANTED, CANCELLED = 8, 9  # words of a line, of the front; the first is the slot's started mark

@@ -10,7 +10,7 @@ import marshal
 import re
 from collections.abc import Mapping
 
-from .frames import END, FRAME, HEAD, LENGTH, PREFIX, SIZED, entry
+from .frames import END, FRAME, HEAD, LENGTH, POSITION, PREFIX, SIZED, entry
 
 STATUS = re.compile(r"[1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*)?")
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -76,7 +76,7 @@ class Heads:
 
     def __init__(self, slot, frame=FRAME):
         self._slot = slot
-        self._largest = frame - SIZED.size  # bytes of a head
+        self._largest = frame - SIZED.size - POSITION.size  # bytes of a head
         self._names = Names()
         self._statuses = Statuses()
         self._known = {}

@@ -17,7 +17,7 @@ from threading import get_ident
 from . import frames
 from .bodies import Comes, InFile
 from .call import BROKEN, Call, Disconnected, Wrong, follows_disconnect
-from .frames import ABORTED, DATA, END, HEAD, HINT
+from .frames import ABORTED, DATA, END, HEAD, HINT, POSITION
 from .heads import Refused
 from .streams import BODY, marshalled, sized
 
@@ -364,14 +364,14 @@ class Request(Call):
             server.status(self.status), self.fields(self.headers), size)
         if bodyless or length is None or int(length) > size or not int(length):
             return False
-        try:  # a position of its own, which nobody else moves
+        try:  # for reading, whatever the application has opened it for
             given = os.open("/proc/self/fd/%d" % number, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return False  # the application may read it, but not open it
-        os.lseek(given, offset, os.SEEK_SET)
         self.opened = True
         server.streams.put_file(
-            sized(HEAD, END | frames.FILE, self.id & server.mask, self.id, payload), given)
+            sized(HEAD, END | frames.FILE, self.id & server.mask, self.id, payload,
+                  POSITION.pack(offset)), given)
         self.finish()
         return True
 

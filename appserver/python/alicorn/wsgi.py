@@ -49,11 +49,11 @@ class FileWrapper:
         raise StopIteration
 
     def rest(self):
-        """Returns (descriptor, bytes from the file's position to its end), or None.
+        """Returns (descriptor, the file's position, bytes from there to its end), or None.
 
         Only files whose descriptor holds just what read() would return are taken; many
         other objects (gzip's, text files) have a fileno() too. The descriptor's position
-        becomes the file's, which a buffered reader is ahead of.
+        differs: a buffered reader is ahead of the file's.
         """
         file = self.filelike
         if type(file) is tempfile._TemporaryFileWrapper:
@@ -67,10 +67,9 @@ class FileWrapper:
             if not stat.S_ISREG(status.st_mode):
                 return None
             position = file.tell()
-            os.lseek(descriptor, position, os.SEEK_SET)
         except (OSError, ValueError):
             return None  # closed, or not seekable: iterating it says so
-        return descriptor, max(status.st_size - position, 0)
+        return descriptor, position, max(status.st_size - position, 0)
 
 
 class Response:
@@ -216,7 +215,7 @@ class Response:
             return False
         if self.status is None:
             raise Refused("the application did not call start_response()")
-        descriptor, size = rest
+        descriptor, position, size = rest
         payload, length, bodyless = self.heads.file_head(self.status, self.headers, size)
         if bodyless or self.bodyless or length == 0:
             payload = self.heads.head(self.status, self.headers, size)[0]
@@ -224,7 +223,7 @@ class Response:
         elif length > size:
             return False  # iterating it finds out how many bytes are missing
         else:
-            self.slot.file(self.id, payload, descriptor)
+            self.slot.file(self.id, payload, descriptor, position)
         self.opened = self.ended = True
         self.left = 0
         return True

@@ -67,16 +67,17 @@ class Answer:
             self.status, self.headers, self.file_length = marshal.loads(data[4:4 + length])
             data = data[4 + length:]
             if frame.flags & 2:
-                data = self.file(frame)
+                position, = struct.unpack("<Q", data)
+                data = self.file(frame, position)
         if frame.kind in "HD":
             self.body += data
             self.complete = bool(frame.flags & 1)
 
-    def file(self, frame):
+    def file(self, frame, position):
         descriptor, = frame.descriptors
         data = b""
         while len(data) < self.file_length:
-            part = os.read(descriptor, self.file_length - len(data))
+            part = os.pread(descriptor, self.file_length - len(data), position + len(data))
             assert part, "the file is shorter than announced"
             data += part
         os.close(descriptor)
