@@ -16,7 +16,7 @@ import (
 type Body struct {
 	Inline []byte   // valid until Close
 	Shared []byte   // a block of Storage.Shared; valid until Close
-	File   *os.File // at position 0; nil: the body is not in a file
+	File   *os.File // at position 0, frozen; nil: the body is not in a file
 	Offset int64    // of Shared in its memory
 	Length int64
 
@@ -171,10 +171,11 @@ func (b *Body) fill(x *proxy.Exchange) error {
 }
 
 // finish makes the spooled file the body.
-func (b *Body) finish() error {
-	b.File, b.space, b.onDisk = b.spool.file, b.spool.space, b.spool.onDisk
+func (b *Body) finish() (err error) {
+	file, disk := b.spool.file, b.spool.disk
+	b.space, b.onDisk = b.spool.space, b.spool.onDisk
 	b.spool = spool{}
-	_, err := b.File.Seek(0, io.SeekStart)
+	b.File, err = frozen(file, disk)
 	return err
 }
 
@@ -303,7 +304,8 @@ func named(dir string) (*os.File, error) {
 	return f, os.Remove(f.Name())
 }
 
-// Memory returns a file in memory that contains data, at position 0.
+// Memory returns a file in memory that contains data, at position 0. Those who get its descriptor
+// cannot change it.
 func Memory(data []byte) (*os.File, error) {
 	f, err := memoryFile("alicorn-data")
 	if err != nil {
@@ -313,9 +315,5 @@ func Memory(data []byte) (*os.File, error) {
 		f.Close()
 		return nil, err
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
+	return frozen(f, false)
 }

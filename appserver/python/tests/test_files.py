@@ -36,9 +36,11 @@ def test_a_length_ends_it(shared, path):
     assert passed_on(answer) and answer.body == b"line 1\nlin" and not answer.logs
 
 
-def test_a_length_beyond_its_end_aborts(shared, path):
-    answer = file(shared, "open(%r, 'rb')" % str(path), "[('Content-Length', '10000')]")
-    assert answer.aborted and not answer.complete and answer.body == path.read_bytes()
+@pytest.mark.parametrize("lines", [0, 1])
+def test_a_length_beyond_its_end_aborts(shared, path, lines):
+    answer = file(shared, "open(%r, 'rb')" % str(path), "[('Content-Length', '10000')]",
+                  HTTP_X_READ=str(lines))
+    assert answer.aborted and not answer.complete and answer.body == path.read_bytes()[7 * lines:]
 
 
 def test_temporary_files_are_passed_on(shared):
