@@ -118,7 +118,10 @@ func (w *worker) takeBack() (id uint32, ok bool) {
 		}
 	}
 	for {
-		b, ok := w.channel.TakeBack()
+		b, ok, err := w.channel.TakeBack()
+		if err != nil {
+			w.pool.distrust(w, err.Error())
+		}
 		if !ok {
 			return 0, false
 		}

@@ -37,6 +37,7 @@ type Channel struct {
 	buf     []byte // the memory for receive
 	oob     []byte // the memory for descriptors
 	take    []byte // the memory for TakeBack
+	held    bool   // the worker holds its end: nothing is received there any more
 }
 
 // received is the result of a recvmsg.
@@ -45,7 +46,10 @@ type received struct {
 	err            error
 }
 
-var errChannelClosed = errors.New("channel is closed")
+var (
+	errChannelClosed = errors.New("channel is closed")
+	errHeld          = errors.New("it holds its end of the channel, so that no request can be taken back")
+)
 
 // NewChannel returns the front's end, which loop polls unless it is nil, and the worker's
 // end, which the caller closes once the worker has it.
@@ -101,14 +105,14 @@ func enlarge(fd int) {
 	}
 }
 
-// recvmsg receives without waiting, and without descriptors.
-func recvmsg(fd int, p []byte) received {
+// recvmsg receives without waiting. Without oob it receives no descriptors.
+func recvmsg(fd int, p, oob []byte) received {
 	for {
-		n, _, flags, _, err := unix.Recvmsg(fd, p, nil, unix.MSG_DONTWAIT|recvFlags)
+		n, oobn, flags, _, err := unix.Recvmsg(fd, p, oob, unix.MSG_DONTWAIT|recvFlags)
 		if err == unix.EINTR {
 			continue
 		}
-		return received{n: n, flags: flags, err: err}
+		return received{n, oobn, flags, err}
 	}
 }
 
@@ -176,18 +180,50 @@ func (c *Channel) Send(frame []byte, oob []byte) error {
 // ok is false if there is none. frame is valid until the next call. The descriptors of the
 // frame are closed: the request has its own. There is no room for descriptors, so that none is
 // made, also not one of another kind: the worker may have set options of the socket that add some.
-func (c *Channel) TakeBack() (frame []byte, ok bool) {
-	if c.Closed() {
-		return nil, false
+//
+// err is errHeld if the worker holds its end. The system copies a frame to a thread that receives
+// while it holds the socket's lock, and the copy waits for as long as the worker likes if the
+// thread's memory is a file of a file system that the worker serves. So another goroutine
+// receives, and TakeBack does not wait for it for ever.
+func (c *Channel) TakeBack() (frame []byte, ok bool, err error) {
+	if c.Closed() || c.held || isEmpty(c.taken) {
+		return nil, false, nil
 	}
 	if c.take == nil {
 		c.take = make([]byte, MaxFrame)
 	}
-	in := recvmsg(c.taken, c.take)
-	if in.err != nil || in.n == 0 {
-		return nil, false
+	came := make(chan received, 1)
+	go func(fd int, p []byte) { came <- recvmsg(fd, p, nil) }(c.taken, c.take)
+	var in received
+	if in, c.held = await(came); c.held {
+		return nil, false, errHeld
 	}
-	return c.take[:in.n], true
+	if in.err != nil || in.n == 0 {
+		return nil, false, nil
+	}
+	return c.take[:in.n], true, nil
+}
+
+// A frame is taken back within holds * holdPause, or the worker holds its end. With several pauses
+// a process that was stopped itself does not find so.
+const (
+	holds     = 10
+	holdPause = 30 * time.Millisecond
+)
+
+// await returns what comes. held reports that nothing has come in time.
+func await(came chan received) (in received, held bool) {
+	pause := time.NewTimer(holdPause)
+	defer pause.Stop()
+	for range holds {
+		select {
+		case in = <-came:
+			return in, false
+		case <-pause.C:
+			pause.Reset(holdPause)
+		}
+	}
+	return in, true
 }
 
 // Close closes the channel. This also closes descriptors that the worker has left in it, which

@@ -17,6 +17,12 @@ func socketPair() (ours, theirs int, err error) {
 	return fds[0], fds[1], err
 }
 
+// isEmpty reports whether nothing waits at a socket. It never waits.
+func isEmpty(fd int) bool {
+	n, err := unix.IoctlGetInt(fd, unix.SIOCINQ)
+	return err == nil && n == 0
+}
+
 // inbox has the arguments of recvmsg, so that receiving a frame does not allocate.
 type inbox struct {
 	header unix.Msghdr

@@ -28,8 +28,8 @@ func TestTakingBackLeavesNoDescriptorOpen(t *testing.T) {
 		if err := c.Send(frame, rights); err != nil {
 			t.Fatal(err)
 		}
-		if got, ok := c.TakeBack(); !ok || string(got) != string(frame) {
-			t.Fatalf("got %q, %v; want %q, true", got, ok, frame)
+		if got, ok, err := c.TakeBack(); !ok || string(got) != string(frame) {
+			t.Fatalf("got %q, %v, %v; want %q, true", got, ok, err, frame)
 		}
 	}
 	if after := openDescriptors(t); after > before {
