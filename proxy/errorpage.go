@@ -93,7 +93,14 @@ func (x *Exchange) answerError(err error) error {
 	if reason != "" {
 		x.Log(level, "%s", reason)
 	}
+	challenge := ""
+	if x.status.inPage { // as in nginx, the challenge stays
+		challenge = x.Res.Header.Get("WWW-Authenticate")
+	}
 	x.Res.Header.Reset()
+	if challenge != "" {
+		x.Res.Header.Add("WWW-Authenticate", challenge)
+	}
 	x.Res.ContentType, x.Res.Charset, x.Res.Length, x.Res.reason = "", "", -1, ""
 	if f := (*Fail)(nil); errors.As(err, &f) {
 		if f.RetryAfter > 0 {
@@ -101,7 +108,7 @@ func (x *Exchange) answerError(err error) error {
 		}
 		x.status.badRange = f.Status == 416
 		if f.Field.Name != "" {
-			x.Res.Header.Add(f.Field.Name, f.Field.Value)
+			x.Res.Header.Set(f.Field.Name, f.Field.Value)
 		}
 		for _, more := range f.More {
 			x.Res.Header.Add(more.Name, more.Value)

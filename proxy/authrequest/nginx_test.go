@@ -34,6 +34,9 @@ const site = `
 		location / { auth_request /auth/a?b=c; auth_request_set $user $arg_k; auth_request_set $asked "$request_method $request_uri $uri"; }
 		location = /off { auth_request off; }
 		location /page/ { auth_request /auth/; error_page 401 403 /login; error_page 500 =502 /login; }
+		location /sent/ { auth_request /auth/; error_page 401 = @sent; error_page 403 /sentto; }
+		location @sent { absolute_redirect off; return 302 /login?$arg_k; }
+		location = /sentto { return 403; }
 		location /file/ { auth_request /f; }
 		location /missing/ { auth_request /none; }
 		location /moved/ { auth_request /away; }
@@ -85,6 +88,8 @@ var requests = []struct {
 	{"GET", "/rewritten/f", []string{"X-Say: 403"}},
 	{"GET", "/limited/f?k=1", []string{"X-Say: 200"}},
 	{"GET", "/if/f?x=1", []string{"X-Say: 403"}},
+	{"GET", "/sent/f", []string{"X-Say: 401", "X-Challenge: Basic realm=\"a\""}},
+	{"GET", "/sent/f", []string{"X-Say: 403"}},
 	{"GET", "/nested/f", []string{"X-Say: 200"}},
 	{"GET", "/nested/f", []string{"X-Say: 401"}},
 }
