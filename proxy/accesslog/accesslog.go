@@ -140,6 +140,8 @@ func (m module) setLog(s *config.Scope, n *config.Node) error {
 		l.options.Keep = 0
 	}
 	c.logs.Add(s, l)
+	formats := c.formats
+	s.Load().Defer(l.pos, func() error { return formats.known(l) }) // also where no server uses it
 	return nil
 }
 
@@ -191,26 +193,38 @@ func (f *formats) find(l *config.Load, lg *log) (*format, error) {
 	if found := f.byName[lg.formatName]; found != nil {
 		return found, nil
 	}
-	text := ""
+	text := combined
 	switch lg.formatName {
 	case "combined":
-		text = combined
 	case "timing":
 		text = timing
 	default:
-		names := []string{"combined", "timing"}
-		for name := range f.byName {
-			names = append(names, name)
-		}
-		e := &config.Error{Pos: lg.pos, Msg: fmt.Sprintf("unknown log format %q", lg.formatName)}
-		if near := config.Nearest(lg.formatName, names); near != "" {
-			e.Hint = fmt.Sprintf("did you mean %q?", near)
-		}
-		return nil, e
+		return nil, f.unknown(lg)
 	}
 	made := newFormat(l, lg.pos, text, escapeDefault)
 	f.byName[lg.formatName] = made
 	return made, nil
+}
+
+// known returns an error if there is no format that lg names.
+func (f *formats) known(lg *log) error {
+	if f.byName[lg.formatName] != nil || lg.formatName == "combined" || lg.formatName == "timing" {
+		return nil
+	}
+	return f.unknown(lg)
+}
+
+// unknown returns the error for a format that there is not.
+func (f *formats) unknown(lg *log) error {
+	names := []string{"combined", "timing"}
+	for name := range f.byName {
+		names = append(names, name)
+	}
+	e := &config.Error{Pos: lg.pos, Msg: fmt.Sprintf("unknown log format %q", lg.formatName)}
+	if near := config.Nearest(lg.formatName, names); near != "" {
+		e.Hint = fmt.Sprintf("did you mean %q?", near)
+	}
+	return e
 }
 
 // writer is one access_log of one location.

@@ -115,4 +115,13 @@ func TestMistakesOfAccessLogAreNamed(t *testing.T) {
 	}
 }
 
+func TestAnUnknownFormatIsAMistakeWithoutServersToo(t *testing.T) {
+	for text, want := range map[string]string{`access_log a.log shrt;`: `unknown log format "shrt"`, `access_log a.log short; access_log b.log; access_log c.log timing;`: ""} {
+		_, err := proxytest.Check(t, proxytest.Config{Modules: []proxy.Module{Module(), reply()}, Dir: t.TempDir(), Text: text + " log_format short '$uri';"})
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", text, err, want)
+		}
+	}
+}
+
 func TestLinesWhereEachPhaseWaits(t *testing.T) { proxytest.RunPausing(t, ".", "Nginx|Allocat") }
