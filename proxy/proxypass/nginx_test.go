@@ -215,6 +215,19 @@ func TestAnAnswerThatLeadsElsewhereIsKnownThere(t *testing.T) {
 	}
 }
 
+// TestThePlaceOfAPassIsKnownWhereItIs has $proxy_host and $proxy_port behind internal redirects.
+func TestThePlaceOfAPassIsKnownWhereItIs(t *testing.T) {
+	o := startOrigin(t, "tcp", says("HTTP/1.1 404 No\r\nContent-Length: 0\r\nX-A: b\r\n\r\n"))
+	said := "return 200 '[$proxy_host] [$proxy_port] [$upstream_status] [$upstream_http_x_a]'; "
+	theirs, mine := beside(t, "proxy_intercept_errors on; add_header X-Place [$proxy_host]; location /a { proxy_pass http://"+o.addr+"; error_page 404 = /said; } location /b { proxy_pass http://"+o.addr+"; error_page 404 = @said; } "+
+		"location /said { "+said+"} location @said { "+said+"} location /c { proxy_pass http://"+o.addr+"; error_page 404 = /d; } location /d { recursive_error_pages on; proxy_pass http://localhost:"+o.addr[strings.LastIndexByte(o.addr, ':')+1:]+"; error_page 404 =200 /e; } location /e { return 200 '$proxy_host'; }")
+	for target := range strings.FieldsSeq("/a /b /c /said") {
+		if got, want := seen(t, mine(), get(target)), seen(t, theirs(), get(target)); got != want {
+			t.Errorf("%s\n ours  %s\n nginx %s", target, got, want)
+		}
+	}
+}
+
 const gunicornApp = `
 def app(environ, start_response):
     body = environ["wsgi.input"].read()

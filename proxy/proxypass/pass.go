@@ -45,6 +45,7 @@ type state struct {
 // pass is one request on its way to a peer and back.
 type pass struct {
 	h        *handler
+	location *proxy.Location  // where it has begun
 	target   *target          // nil: not known yet
 	probe    *probe           // of a health check; nil: it is none
 	security *upstream.Secure // of its connections; nil: without TLS
@@ -151,7 +152,7 @@ func (h *handler) Serve(x *proxy.Exchange) error {
 func (h *handler) begin(x *proxy.Exchange) *pass {
 	p := passes.Get().(*pass)
 	*h.state.pass.In(x) = p
-	p.h = h
+	p.h, p.location = h, x.Location
 	if h.next.Timeout > 0 {
 		p.arrived = x.Now()
 	}

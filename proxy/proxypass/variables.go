@@ -19,10 +19,12 @@ func (st *state) variables() []proxy.Variable {
 	}
 }
 
+// ofTarget is a variable about where the request is passed on to. As in nginx, there is none
+// after an internal redirect.
 func (st *state) ofTarget(f func(t *target) string) proxy.Getter {
 	return func(x *proxy.Exchange, dst []byte) ([]byte, bool) {
 		p := *st.pass.In(x)
-		if p == nil || p.target == nil || p.target.origin == "" {
+		if p == nil || p.location != x.Location || p.target == nil || p.target.origin == "" {
 			return dst, false
 		}
 		return append(dst, f(p.target)...), true
