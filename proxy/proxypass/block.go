@@ -70,9 +70,18 @@ func newBlockKey() *blockKey {
 		if c.group == nil {
 			return nil
 		}
+		if slices.ContainsFunc(s.Node.Children, isWrongServer) {
+			return nil // it has its own message
+		}
 		return c.group.complete()
 	}
 	return k
+}
+
+// isWrongServer reports whether a directive of an upstream block is a server that is not taken
+// as one: without an address, with a block, or with a mistake in its name.
+func isWrongServer(n *config.Node) bool {
+	return n.Name == "server" && (len(n.Args) == 0 || n.Block) || n.Name != "server" && config.Nearest(n.Name, []string{"server"}) != ""
 }
 
 // definitions are the upstream blocks of one configuration.
@@ -191,7 +200,10 @@ func addServer(k *blockKey) config.Setter {
 		sv := newServer(address{})
 		sv.text, sv.pos = n.Arg(0), n.Args[0].Pos
 		d := k.In(s).group
-		defer func() { d.servers = append(d.servers, sv) }()
+		defer func() {
+			sv.backup = sv.backup && err == nil
+			d.servers = append(d.servers, sv)
+		}()
 		if sv.addr, err = parseAddress(n.Arg(0), defaultPort); err != nil {
 			return &config.Error{Pos: n.Args[0].Pos, Msg: "server: " + err.Error()}
 		}

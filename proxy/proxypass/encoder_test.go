@@ -61,11 +61,17 @@ func TestRequestsAsTheyAreSent(t *testing.T) {
 
 // A server with a mistake counts as a server of its block: there is no second error.
 func TestAServerWithAMistakeIsOneMistake(t *testing.T) {
-	for _, server := range []string{"127.0.0.1 weight=0", "127.0.0.1:99999", "127.0.0.1/", "http://127.0.0.1", "127.0.0.1 max_conns=x", "127.0.0.1 slow_start=x", "127.0.0.1 route=a;b"} {
+	for _, server := range []string{"127.0.0.1 weight=0", "127.0.0.1:99999", "127.0.0.1/", "http://127.0.0.1", "127.0.0.1 max_conns=x", "127.0.0.1 slow_start=x", "127.0.0.1 route=a;b", "", "127.0.0.1 backup weight=0"} {
 		_, err := proxytest.Check(t, proxytest.Config{Text: "upstream u { server " + server + "; } server { listen 127.0.0.1:80; location / { proxy_pass http://u; } }",
 			Modules: Modules(Options{})})
 		if err == nil || strings.Count(err.Error(), "alicorn.conf:") != 1 {
 			t.Errorf("%s: got %v, want one error", server, err)
+		}
+	}
+	for _, line := range []string{"servr 127.0.0.1;", "Server 127.0.0.1;", "server 127.0.0.1 { }"} {
+		_, err := proxytest.Check(t, proxytest.Config{Text: "upstream u { " + line + " } server { listen 127.0.0.1:80; }", Modules: Modules(Options{})})
+		if err == nil || strings.Count(err.Error(), "alicorn.conf:") != 1 {
+			t.Errorf("%s: got %v, want one error", line, err)
 		}
 	}
 }
