@@ -164,4 +164,8 @@ func TestAnUpstreamFailsWhereNoneOfItsServersAnswers(t *testing.T) {
 			t.Errorf("%+v: %q, want %q", c.peers, got, want)
 		}
 	}
+	gone := control.Upstream{Name: "u", Lookups: []string{"a.test could not be resolved (3: Host not found)"}}
+	if got, want := unanswered(gone, now), "upstream u has no server: a.test could not be resolved (3: Host not found)"; got != want {
+		t.Errorf("no address: got %q, want %q", got, want)
+	}
 }

@@ -14,7 +14,7 @@ import (
 // upstreamsOf returns the state of the groups that r holds in the form of the control API.
 func upstreamsOf(r *config.Resources) (all []control.Upstream) {
 	for _, g := range proxypass.Statuses(r) {
-		u := control.Upstream{Name: g.Name, Protocol: g.Protocol, TLS: g.TLS, Queue: g.Queue}
+		u := control.Upstream{Name: g.Name, Protocol: g.Protocol, TLS: g.TLS, Queue: g.Queue, Lookups: g.Lookups}
 		for _, p := range g.Peers {
 			u.Peers = append(u.Peers, control.Peer{Address: p.Address, State: string(p.State), Backup: p.Backup, Weight: p.Weight, Requests: p.Requests,
 				Failures: p.Failures, Active: p.Active, Idle: p.Idle, Header: p.Header.Seconds(), Response: p.Response.Seconds(), Error: p.Why, Row: p.Row, Ended: p.Ended})
@@ -43,6 +43,9 @@ func printUpstream(w io.Writer, u control.Upstream) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	for _, why := range u.Lookups {
+		fmt.Fprintf(w, "  %s\n", why)
+	}
 	for _, p := range u.Peers {
 		if p.Error != "" {
 			fmt.Fprintf(w, "  %s failed last at %s: %s\n", p.Address, moment(p.Ended), p.Error)
@@ -58,6 +61,9 @@ const fewFailures = 2
 // times in a row; "": there is one that has answered, or was not asked. The sentence stays
 // the same while they fail in the same way, so that it is reported once.
 func unanswered(u control.Upstream, now time.Time) string {
+	if len(u.Peers) == 0 && len(u.Lookups) > 0 {
+		return fmt.Sprintf("upstream %s has no server: %s", u.Name, u.Lookups[0])
+	}
 	var first *control.Peer
 	row, ended := 0, time.Time{}
 	for i := range u.Peers {

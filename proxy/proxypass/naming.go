@@ -35,8 +35,9 @@ type naming struct {
 type name struct {
 	index    int // of the server
 	question resolver.Question
-	due      time.Time // when it is looked up again
-	failed   bool      // the last lookup has failed
+	due      time.Time              // when it is looked up again
+	failed   bool                   // the last lookup has failed
+	failure  atomic.Pointer[string] // why it has; nil: it has not
 }
 
 const (
@@ -75,6 +76,19 @@ func (n *naming) String() string {
 		return ""
 	}
 	return " by " + n.resolver.String()
+}
+
+// failures returns why the last lookups have failed, of the names of which they have.
+func (n *naming) failures() (all []string) {
+	if n == nil {
+		return nil
+	}
+	for _, name := range n.names {
+		if why := name.failure.Load(); why != nil {
+			all = append(all, *why)
+		}
+	}
+	return all
 }
 
 // question returns the question that name servers are asked for the server.
@@ -179,6 +193,11 @@ func (n *naming) take(name *name, a *resolver.Answer, spots [][]spot) {
 		spots[name.index] = n.group.servers[name.index].spotsOf(a)
 	case a.Failure.NoSuchName():
 		spots[name.index] = nil
+	}
+	name.failure.Store(nil)
+	if a.Failure != nil {
+		why := a.Failure.Error()
+		name.failure.Store(&why)
 	}
 	if failed := a.Failure != nil; failed != name.failed {
 		if name.failed = failed; failed {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"alicorn/proxy/proxytest"
 	"alicorn/proxy/resolver"
@@ -81,8 +82,14 @@ func TestServersFollowTheirNames(t *testing.T) {
 	names.Set("app.test")
 	proxytest.Eventually(t, func() bool { addr, _ := answeredBy(t, nc, r); return strings.HasPrefix(addr, "502") }, "a name without addresses has peers")
 	s.Log.Wait(t, "no live upstreams")
+	if st := groupsOf(s.Engine.Current().Resources)[0].Status(time.Now()); len(st.Lookups) != 1 || !strings.Contains(st.Lookups[0], "app.test could not be resolved") {
+		t.Errorf("got the failures %q, want one about app.test", st.Lookups)
+	}
 	names.Set("app.test", "0 A 127.0.0.1")
 	proxytest.Eventually(t, func() bool { addr, _ := answeredBy(t, nc, r); return addr == one.addr }, "a name that has addresses again has no peers")
+	if st := groupsOf(s.Engine.Current().Resources)[0].Status(time.Now()); len(st.Lookups) > 0 {
+		t.Errorf("got the failures %q, want none", st.Lookups)
+	}
 }
 
 func TestServices(t *testing.T) {

@@ -16,6 +16,8 @@ type GroupStatus struct {
 	TLS      bool   // its servers are reached by TLS
 	Queue    int    // the number of requests that wait for a peer
 	Peers    []PeerStatus
+	// Lookups are why the names of servers with resolve cannot be looked up at present.
+	Lookups []string
 }
 
 // PeerStatus is the state of a peer.
@@ -64,7 +66,7 @@ func Statuses(r *config.Resources) (all []GroupStatus) {
 
 // Status returns the state of g's peers, in the order of the configuration.
 func (g *Group) Status(now time.Time) GroupStatus {
-	st := GroupStatus{Name: g.name}
+	st := GroupStatus{Name: g.name, Lookups: g.naming.failures()}
 	st.Protocol, _, st.TLS = strings.Cut(g.protocol, keyOfTLS)
 	peers := g.current()
 	for _, p := range peers {

@@ -223,6 +223,8 @@ type Upstream struct {
 	TLS      bool   `json:"tls,omitempty"` // its servers are reached by TLS
 	Queue    int    `json:"queue"`         // requests that wait for a server
 	Peers    []Peer `json:"peers"`
+	// Lookups are why the names of its servers cannot be looked up at present.
+	Lookups []string `json:"lookup_failures,omitempty"`
 }
 
 // Peer is one address of a server.
