@@ -17,6 +17,11 @@ from .channel import Channel, ChannelClosed, ChannelLost
 
 BOOT_FAILED = 3  # exit code
 
+# A block of this many bytes is freed at the start. glibc's malloc then keeps up to twice as many
+# free bytes at the end of its heap (mallopt(3), M_MMAP_THRESHOLD). By default it keeps 128 KiB, so
+# that the system takes back the memory of each large body, and clears it anew for the next.
+KEPT = 4 << 20
+
 
 class Worker:
     """One process's run: slots that serve until the front retires them."""
@@ -44,6 +49,7 @@ class Worker:
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self._terminate)
         files.announce()
+        bytes(KEPT)
         gc.collect()
         gc.freeze()  # what the import made stays: no later collection need walk it
         self._start()

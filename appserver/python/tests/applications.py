@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -458,6 +459,16 @@ def big(environ, start_response):
     size, parts = map(int, environ["QUERY_STRING"].split(","))
     start_response("200 OK", TEXT)
     return [bytes([65 + index]) * size for index in range(parts)]
+
+
+def faults(environ, start_response):
+    """The page faults of holding 64 large blocks at once, after that was done before."""
+    for _ in range(2):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        blocks = [b"x" * 65536 for _ in range(64)]
+        taken = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        del blocks
+    return text(start_response, b"%d" % taken)
 
 
 def app(environ, start_response):

@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import os
+import resource
 import select
 import signal
 import socket
@@ -391,6 +392,14 @@ def test_descriptors_do_not_leak(own, tmp_path):
         front.get("/file", QUERY_STRING="open(%r, 'rb')" % __file__)
         front.get("/raises", method="POST", body=b"x", spooled=True)
     assert held() <= before + 1  # the last file an application keeps
+
+
+def test_the_memory_of_large_bodies_is_used_again(own):
+    front = own()
+    front.ready()
+    pages = 64 * 65536 // resource.getpagesize()
+    taken = int(front.get("/faults").body)
+    assert taken < pages / 10, "%d of %d pages were fetched anew" % (taken, pages)
 
 
 def test_lost_descriptors_are_answered_500(own):
