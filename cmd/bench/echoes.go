@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,33 +27,22 @@ func (e echoes) run(ctx context.Context) (wrkResult, error) {
 	if err != nil {
 		return wrkResult{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, e.duration)
-	defer cancel()
-	var (
-		wg      sync.WaitGroup
-		all     = make([][]time.Duration, len(sockets))
-		failed  = make([]error, len(sockets))
-		message = bytes.Repeat([]byte("x"), echoSize)
-		start   = time.Now()
-	)
-	for i, w := range sockets {
-		wg.Go(func() {
-			for ctx.Err() == nil && failed[i] == nil {
-				began := time.Now()
-				if failed[i] = w.echo(opText, message); failed[i] == nil {
-					all[i] = append(all[i], time.Since(began))
-				}
-			}
-		})
+	ring, err := newEchoRing(sockets)
+	if err != nil {
+		return wrkResult{}, err
 	}
-	wg.Wait()
+	defer ring.giveBack(sockets)
+	start := time.Now()
+	latencies, err := ring.run(ctx, start.Add(e.duration))
+	if err != nil {
+		return wrkResult{}, err
+	}
 	took := time.Since(start)
-	latencies := slices.Concat(all...)
 	slices.Sort(latencies)
 	r := wrkResult{requests: len(latencies), rate: float64(len(latencies)) / took.Seconds(),
 		p50: percentile(latencies, 0.5), p99: percentile(latencies, 0.99)}
-	for i, err := range failed {
-		if err != nil {
+	for i := range ring.ends {
+		if err := ring.ends[i].failed; err != nil {
 			r.errors = append(r.errors, fmt.Sprintf("WebSocket %d: %s (%v)", i, failureReason(err), err))
 		}
 	}
