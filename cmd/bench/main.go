@@ -26,7 +26,7 @@ package main
 //   - main.go cases.go peers.go compare.go report.go regression.go: servers side by side
 //   - site.go server.go process.go proc.go machine.go alicorn.go nginx.go unit.go uvicorn.go identity.go: the servers
 //   - backend.go backendgroup.go backendkind.go origin.go: the backends of proxied requests
-//   - client.go wrk.go handshakes.go lighttls.go websocket.go echoes.go sockets.go latency.go progress.go: the load
+//   - client.go wrk.go handshakes.go lighttls.go websocket.go echoes.go echoring.go sockets.go latency.go progress.go: the load
 //   - chaos.go disturbance.go storm.go forty.go upgrade.go descriptors.go outage.go mixture.go tasks.go churn.go remains.go holdings.go: faults
 //   - hostile.go attack.go attack_client.go attack_application.go steady.go: attacks
 //   - fair.go stall.go slow.go shield.go idle.go idlekind.go idlereport.go waiters.go readers.go leak.go: waiting, slow clients, memory
