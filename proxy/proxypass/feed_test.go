@@ -297,7 +297,7 @@ func TestAServerThatReadsNothingHoldsItsClientBack(t *testing.T) {
 		<-gate
 		n, _ := io.Copy(io.Discard, r.Body)
 		text := fmt.Sprint(n)
-		fmt.Fprintf(pc, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(text), text)
+		fmt.Fprintf(pc, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", len(text), text)
 	})
 	inAllFronts(t, "", "location / { proxy_pass http://"+o.addr+"; "+feeding+"}", func(t *testing.T, dial func() net.Conn) {
 		nc := dial()

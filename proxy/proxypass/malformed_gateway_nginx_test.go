@@ -2,8 +2,6 @@ package proxypass
 
 import (
 	"fmt"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -144,13 +142,7 @@ func startMalformedGateway(t *testing.T, g *gatewayProtocol, answers []malformed
 	m := &malformedOrigin{}
 	m.origin = startOrigin(t, "tcp", func(c *peerConn) {
 		for q := g.read(c.r); q != nil; q = g.read(c.r) {
-			m.note(c.number)
-			i, err := strconv.Atoi(filepath.Base(q.params["URI"]))
-			if err != nil {
-				fmt.Fprint(c, g.answer("Status: 200 OK\r\n\r\nafter"))
-				return
-			}
-			if !perform(c, answers[i].text) {
+			if !m.answer(t, c, q.params["URI"], answers, g.answer("Status: 200 OK\r\n\r\nafter")) {
 				return
 			}
 		}

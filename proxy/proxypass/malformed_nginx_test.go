@@ -2,6 +2,7 @@ package proxypass
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -292,13 +293,17 @@ var headAnswers = []malformedAnswer{
 // malformedOrigin plays the answers, and counts on which connection a request comes.
 type malformedOrigin struct {
 	*origin
-	play     func(c *peerConn, text string)
-	mu       sync.Mutex
-	requests []int // the connection of each
+	answering sync.WaitGroup // a request each, until its connection waits for the next or has ended on both sides
+	mu        sync.Mutex
+	requests  []int // the connection of each
 }
 
-// seenOn returns the connections of the requests since the last call.
-func (o *malformedOrigin) seenOn() []int {
+// settle waits until the origin has sent all of its answers, and until the server has closed
+// each connection that the origin has. From then on no request of the server meets a
+// connection that is about to end. It returns the connections of the requests since the last
+// call.
+func (o *malformedOrigin) settle() []int {
+	o.answering.Wait()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	all := o.requests
@@ -306,14 +311,23 @@ func (o *malformedOrigin) seenOn() []int {
 	return all
 }
 
-func (o *malformedOrigin) note(number int) {
+// answer gives a request for path its answer: the one whose number is the last part of path,
+// otherwise after. It returns false if the connection has ended.
+func (o *malformedOrigin) answer(t *testing.T, c *peerConn, path string, answers []malformedAnswer, after string) bool {
+	o.answering.Add(1)
+	defer o.answering.Done()
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.requests = append(o.requests, number)
+	o.requests = append(o.requests, c.number)
+	o.mu.Unlock()
+	text := after + closes
+	if i, err := strconv.Atoi(filepath.Base(path)); err == nil {
+		text = answers[i].text
+	}
+	return perform(t, c, text)
 }
 
-// perform sends an answer, and does its actions. It returns false if the connection ends.
-func perform(c *peerConn, text string) bool {
+// perform sends an answer, and does its actions. It returns false if the connection has ended.
+func perform(t *testing.T, c *peerConn, text string) bool {
 	text, slow := strings.CutPrefix(text, drips)
 	end := ""
 	for _, word := range []string{closes, resets, silence} {
@@ -333,12 +347,50 @@ func perform(c *peerConn, text string) bool {
 	}
 	switch end {
 	case silence:
-		io.Copy(io.Discard, c) // until the server has lost its patience
-	case resets:
-		time.Sleep(10 * time.Millisecond) // what was sent comes first
+		waitForEnd(t, c) // when the server has lost its patience
+	case closes:
+		c.Conn.(*net.TCPConn).CloseWrite()
+		waitForEnd(t, c)
+	case resets: // within an answer, so that the client's answer shows that the server has seen it
+		waitUntilRead(t, c)
 		c.Conn.(*net.TCPConn).SetLinger(0)
+		c.Close()
 	}
 	return end == ""
+}
+
+// waitForEnd waits until the server closes c.
+func waitForEnd(t *testing.T, c *peerConn) {
+	if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("connection %d: the server does not close it", c.number)
+	}
+}
+
+// waitUntilRead waits until the server has read all that was sent on c, which is a connection
+// over IPv4, or has closed it.
+func waitUntilRead(t *testing.T, c *peerConn) {
+	ours, theirs := inHex(c.LocalAddr()), inHex(c.RemoteAddr())
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		table, err := os.ReadFile("/proc/self/net/tcp")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		// The state comes first, then the queues of bytes that were sent and received.
+		_, sent, mine := strings.Cut(string(table), " "+ours+" "+theirs+" ")
+		_, received, open := strings.Cut(string(table), " "+theirs+" "+ours+" ")
+		if !mine || !open || strings.HasPrefix(sent[2:], " 00000000:") && received[11:20] == ":00000000" {
+			return
+		}
+	}
+	t.Errorf("connection %d: the server does not read all of it", c.number)
+}
+
+// inHex is an address of IPv4 as the kernel writes it in its tables.
+func inHex(a net.Addr) string {
+	tcp := a.(*net.TCPAddr)
+	ip := tcp.IP.To4()
+	return fmt.Sprintf("%02X%02X%02X%02X:%04X", ip[3], ip[2], ip[1], ip[0], tcp.Port)
 }
 
 // startMalformed starts an origin of HTTP/1.1 that gives the answers by their number.
@@ -346,13 +398,7 @@ func startMalformed(t *testing.T, answers []malformedAnswer) *malformedOrigin {
 	m := &malformedOrigin{}
 	m.origin = startOrigin(t, "tcp", func(c *peerConn) {
 		for r, _ := c.request(); r != nil; r, _ = c.request() {
-			m.note(c.number)
-			i, err := strconv.Atoi(filepath.Base(r.URL.Path))
-			if err != nil {
-				io.WriteString(c, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nafter")
-				return
-			}
-			if !perform(c, answers[i].text) {
+			if !m.answer(t, c, r.URL.Path, answers, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nafter") {
 				return
 			}
 		}
@@ -370,17 +416,17 @@ func fate(t *testing.T, dial func() net.Conn, o *malformedOrigin, log func() str
 	r := bufio.NewReader(nc)
 	fmt.Fprintf(nc, "%s %s HTTP/1.1\r\nHost: site\r\n\r\n", method, path)
 	what, kept := clientSees(r, method)
+	on := o.settle()
 	if kept {
 		fmt.Fprintf(nc, "GET /own HTTP/1.1\r\nHost: site\r\n\r\n")
 		res, err := http.ReadResponse(r, nil)
 		kept = err == nil && res.StatusCode == 200
 	}
-	on := o.seenOn()
 	after, _ := clientSees(bufio.NewReader(sendOn(dial(), "GET /x/after HTTP/1.1\r\nHost: site\r\n\r\n")), "GET")
 	if !strings.HasPrefix(after, "200") {
 		t.Errorf("%s: the next request: got %s, want 200", path, after)
 	}
-	again := o.seenOn()
+	again := o.settle()
 	upstreamKept := len(on) > 0 && len(again) > 0 && again[0] == on[len(on)-1]
 	seen = fmt.Sprintf("%s; client kept: %v; upstream kept: %v after %d requests", what, kept, upstreamKept, len(on))
 	return seen, strings.TrimPrefix(log(), before)
