@@ -166,6 +166,46 @@ func TestAPeerThatHasAnsweredIsFreeThoughItsClientReadsNothing(t *testing.T) {
 	})
 }
 
+// The peer is free before its client has the end of the answer. Here it does not become free,
+// as the test holds the lock of the kept connections: so the client must wait.
+func TestAClientWithItsWholeAnswerFindsThePeerFree(t *testing.T) {
+	ways(t, func(t *testing.T, cfg proxytest.Config) {
+		want, asked, answer := patternOf(300_000), make(chan bool), make(chan bool)
+		from := startOrigin(t, "tcp", func(pc *peerConn) {
+			for r, _ := pc.request(); r != nil; r, _ = pc.request() {
+				asked <- true
+				<-answer
+				fmt.Fprintf(pc, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(want), want)
+			}
+		})
+		cfg.Text = "upstream u { server " + from.addr + "; } server { listen 127.0.0.1:80; location / { proxy_pass http://u; } }"
+		s := site(t, cfg)
+		got := make(chan string, 1)
+		go func() {
+			_, body, _ := fetch(s, s.Addr(""), get("/"))
+			got <- body
+		}()
+		<-asked
+		lanes := groupsOf(s.Engine.Current().Resources)[0].lanes
+		for i := range lanes {
+			lanes[i].mu.Lock()
+		}
+		answer <- true
+		select {
+		case body := <-got:
+			t.Errorf("got all %d bytes while the peer was not free, want that the last come later", len(body))
+			got <- body
+		case <-time.After(100 * time.Millisecond): // many times as long as an answer takes
+		}
+		for i := range lanes {
+			lanes[i].mu.Unlock()
+		}
+		if body := <-got; body != want {
+			t.Errorf("got %d bytes, want %d", len(body), len(want))
+		}
+	})
+}
+
 // So it is for a client that limit_rate slows down.
 func TestAPeerThatHasAnsweredIsFreeThoughItsClientIsLimited(t *testing.T) {
 	inReaderWays(t, func(t *testing.T, o *readersOrigin, secure, goroutines bool) {

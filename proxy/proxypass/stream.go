@@ -139,9 +139,8 @@ func (p *pass) produce(t *eventloop.Turn) {
 			blocks.Put(buf)
 			break
 		}
-		ended, over, err := p.take(buf, n, err)
+		ended, over := p.take(t, buf, n, err)
 		if ended {
-			p.ends(t, err)
 			return
 		}
 		if over {
@@ -167,9 +166,8 @@ func (p *pass) produceAlone() {
 		}
 		buf := blocks.Get().(*[]byte)
 		n, err := c.readWithin((*buf)[:most], p.h.readTimeout)
-		ended, over, err := p.take(buf, n, err)
+		ended, over := p.take(nil, buf, n, err)
 		if ended {
-			p.ends(nil, err)
 			return
 		}
 		if over {
@@ -179,16 +177,17 @@ func (p *pass) produceAlone() {
 	}
 }
 
-// take takes what was read of the answer, or why nothing was. An error says why the answer
-// has ended too early.
-func (p *pass) take(buf *[]byte, n int, err error) (ended, over bool, cut error) {
+// take takes what was read of the answer, or why nothing was. ended says that no more comes:
+// then the peer was let go.
+func (p *pass) take(t *eventloop.Turn, buf *[]byte, n int, err error) (ended, over bool) {
 	if n == 0 {
-		blocks.Put(buf)
-		return true, false, p.endedBy(err)
+		p.ends(t, p.endedBy(err), nil, buf)
+		return true, false
 	}
 	p.received += int64(n)
 	p.limit.read += int64(n)
 	data := (*buf)[:n]
+	var cut error // why the answer has ended too early
 	if p.h.protocol.records {
 		if data, err = p.feedRecords(data); err != nil {
 			cut = invalidRecord(err, whileReading)
@@ -199,15 +198,24 @@ func (p *pass) take(buf *[]byte, n int, err error) (ended, over bool, cut error)
 		cut = invalidBody(err)
 	}
 	p.length += int64(len(out))
-	kept, over, failed := p.out.Put(out, buf)
-	p.noteNoFile(failed)
-	if !kept {
-		blocks.Put(buf)
-	}
 	if cut == nil && p.over() && p.raw.Body.EOF() != nil {
 		cut = p.brokenOff(whileReading)
 	}
-	return cut != nil || p.over(), over, cut
+	if cut != nil || p.over() {
+		p.ends(t, cut, out, buf)
+		return true, false
+	}
+	return false, p.put(out, buf)
+}
+
+// put gives the client data, which is a part of buf. over says that the client has to catch up.
+func (p *pass) put(data []byte, buf *[]byte) (over bool) {
+	kept, over, err := p.out.Put(data, buf)
+	p.noteNoFile(err)
+	if !kept {
+		blocks.Put(buf)
+	}
+	return over
 }
 
 // noteNoFile has the pass log why out has no file; err is nil in most cases. Only the
@@ -232,18 +240,21 @@ func (p *pass) endedBy(err error) error {
 	return callFailed("recv", err, whileReading)
 }
 
-// ends says that nothing more comes of the answer. cut is why it is not complete. The peer is
-// let go at once, as the client may take nothing.
-func (p *pass) ends(t *eventloop.Turn, cut error) {
+// ends says that nothing more comes of the answer than last, which is a part of buf. cut is why
+// it is not complete. The peer is let go at once, as the client may take nothing, and before
+// the client gets last: a client that has its whole answer finds the peer free.
+func (p *pass) ends(t *eventloop.Turn, cut error, last []byte, buf *[]byte) {
 	waker, c := p.waker, p.conn
 	c.mu.Lock()
 	if c.state == dropped {
 		c.mu.Unlock()
+		blocks.Put(buf)
 		c.close()
 		return
 	}
 	c.state = busy
 	if p.feeding { // the pass writes to it
+		p.put(last, buf)
 		p.out.End(cut)
 		c.mu.Unlock()
 		waker.WakeIn(t)
@@ -252,6 +263,7 @@ func (p *pass) ends(t *eventloop.Turn, cut error) {
 	c.pass = nil // from here on the pass cannot drop it
 	c.mu.Unlock()
 	p.letGo(c, t, cut)
+	p.put(last, buf)
 	p.out.End(cut) // and from here on p is the pass's alone
 	waker.WakeIn(t)
 }
