@@ -64,6 +64,7 @@ func TestAnswersAreReadNoFasterThanTheirLimit(t *testing.T) {
 	long := strings.Repeat("0123456789", 12_000)
 	for _, network := range []string{"tcp", "tls"} {
 		ways(t, func(t *testing.T, cfg proxytest.Config) {
+			t.Parallel()
 			o := startOrigin(t, network, func(pc *peerConn) {
 				for r, _ := pc.request(); r != nil; r, _ = pc.request() {
 					fmt.Fprintf(pc, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(long), long)

@@ -2,6 +2,7 @@ package proxypass
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -58,7 +59,8 @@ func (c *peerConn) request() (*http.Request, string) {
 	return r, string(body)
 }
 
-// startOrigin runs script for each connection, which is closed when it returns. The network
+// startOrigin runs script for each connection, which is closed when it returns, or when the
+// test ends: a server that started earlier still keeps some. The network
 // is "tcp", "unix", or "tls".
 func startOrigin(t testing.TB, network string, script func(c *peerConn)) *origin {
 	t.Helper()
@@ -92,6 +94,7 @@ func serveOrigin(t testing.TB, l net.Listener, scheme string, script func(c *pee
 		o.addr = "unix:" + o.addr
 	}
 	o.url = scheme + "://" + o.addr
+	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -104,10 +107,14 @@ func serveOrigin(t testing.TB, l net.Listener, scheme string, script func(c *pee
 			c := &peerConn{nc, bufio.NewReader(nc), o.conns}
 			o.conns++
 			o.mu.Unlock()
-			wg.Go(func() { defer nc.Close(); script(c) })
+			wg.Go(func() {
+				defer nc.Close()
+				defer context.AfterFunc(ctx, func() { nc.Close() })()
+				script(c)
+			})
 		}
 	})
-	t.Cleanup(func() { l.Close(); wg.Wait() })
+	t.Cleanup(func() { l.Close(); cancel(); wg.Wait() })
 	return o
 }
 

@@ -141,7 +141,7 @@ func (r *reader) expect(t *testing.T, want string) {
 func inReaderWays(t *testing.T, test func(t *testing.T, o *readersOrigin, secure, goroutines bool)) {
 	for _, o := range readersOrigins {
 		t.Run(o.name, func(t *testing.T) {
-			proxytest.InAllWays(t, func(t *testing.T, secure, goroutines bool) { test(t, o, secure, goroutines) })
+			proxytest.InAllWaysAtOnce(t, func(t *testing.T, secure, goroutines bool) { test(t, o, secure, goroutines) })
 		})
 	}
 }
@@ -296,8 +296,8 @@ func TestAPeerWaitsForAClientWhoseAnswerIsNotKept(t *testing.T) {
 		{"no file", "proxy_max_temp_file_size 0;"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			proxytest.InAllWays(t, func(t *testing.T, secure, goroutines bool) {
-				want, blocked := patternOf(16<<20), make(chan bool, 1)
+			proxytest.InAllWaysAtOnce(t, func(t *testing.T, secure, goroutines bool) {
+				want, blocked := patternOf(8<<20), make(chan bool, 1)
 				o := readersOrigins[0]
 				from := startOrigin(t, "tcp", func(pc *peerConn) {
 					for o.read(pc) {
