@@ -151,7 +151,8 @@ check_formatting() {
 # go_test PROXY ARGUMENTS... runs test binaries as root: those that check which
 # user each process runs as cannot do so otherwise, and no test is ever skipped.
 # PROXY is where modules come from; "off" is nowhere but the cache. Without GORACE each
-# process with the race detector would sleep for a second at its end.
+# process with the race detector would sleep for a second at its end. One package more than
+# there are processors runs at a time, since tests wait for a good part of their time.
 go_test() {
     local proxy=$1
     shift
@@ -159,7 +160,7 @@ go_test() {
     if [ "${#as_root[@]}" -gt 0 ]; then
         elevate=(-exec "sudo -E env 'PATH=$PATH'")
     fi
-    GOPROXY=$proxy CGO_ENABLED=1 GORACE=atexit_sleep_ms=10 go test -race -timeout 20m "${elevate[@]}" "$@"
+    GOPROXY=$proxy CGO_ENABLED=1 GORACE=atexit_sleep_ms=10 go test -race -p $(($(nproc) + 1)) -timeout 20m "${elevate[@]}" "$@"
 }
 
 # vet checks this platform with the race detector, so that what it compiles is what the tests
