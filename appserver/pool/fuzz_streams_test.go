@@ -117,7 +117,7 @@ func (h *hostileStreams) newWorker(name string) *worker {
 	}
 	end.Close()
 	link.Close() // nothing goes by it
-	streams, end, err := wire.NewStreams(nil, func(error) {})
+	streams, end, err := wire.NewStreams(nil, 1<<30, func(error) {})
 	if err != nil {
 		h.t.Fatal(err)
 	}

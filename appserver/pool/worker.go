@@ -18,9 +18,10 @@ import (
 
 // Bounds of a worker.
 const (
-	Window     = 256 << 10 // the credit of a slot, in bytes
-	MaxThreads = 1015      // threads of a worker: with ahead they fit a lane
-	MaxStreams = 65000     // requests of an ASGI worker: with ahead they fit 16 bits
+	Window     = 256 << 10     // the credit of a slot, in bytes
+	mostUnread = Window + 1024 // bytes of frames for a request that an ASGI worker has not read: messages, and frames without credit
+	MaxThreads = 1015          // threads of a worker: with ahead they fit a lane
+	MaxStreams = 65000         // requests of an ASGI worker: with ahead they fit 16 bits
 )
 
 const (
@@ -179,7 +180,7 @@ func (w *worker) openSlots(files []*os.File) ([]*os.File, error) {
 	if w.pool.o.Streams > 0 {
 		var f *os.File
 		var err error
-		if w.streams, f, err = wire.NewStreams(w.loop, w.onLost); err != nil {
+		if w.streams, f, err = wire.NewStreams(w.loop, len(w.slots)*mostUnread, w.onLost); err != nil {
 			return files, err
 		}
 		for i := range w.slots {

@@ -25,8 +25,10 @@ type Streams struct {
 	inbox inbox
 	oob   []byte // the memory for descriptors
 	lost  func(err error)
+	most  int // see NewStreams
 
 	mu      sync.Mutex
+	waiting int      // bytes of batch and batches
 	batch   []byte   // the batch that is being gathered
 	batches [][]byte // the batches that wait for room, the oldest first
 	state   streamsState
@@ -54,13 +56,17 @@ const (
 	shortage = 5 * time.Millisecond
 )
 
+// errUnread is given to lost if the worker leaves more unread than it can be sent for its requests.
+var errUnread = errors.New("it does not read its stream channel")
+
 // ErrEnded is given to lost if the worker has closed its end of the stream channel.
 var ErrEnded = errors.New("it has closed its stream channel")
 
 // NewStreams returns the front's end, which loop polls unless it is nil, and the worker's end,
-// which the caller closes once the worker has it. lost is called at most once, when no frame
+// which the caller closes once the worker has it. It keeps at most most bytes for which there is no
+// room. lost is called at most once, when no frame
 // can be sent any more, with the error: ErrEnded or another one. It must not call the Streams.
-func NewStreams(loop *eventloop.Loop, lost func(err error)) (*Streams, *os.File, error) {
+func NewStreams(loop *eventloop.Loop, most int, lost func(err error)) (*Streams, *os.File, error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot make a worker's stream channel: %w", err)
@@ -69,7 +75,7 @@ func NewStreams(loop *eventloop.Loop, lost func(err error)) (*Streams, *os.File,
 		enlarge(fd)
 	}
 	unix.SetNonblock(ours, true)
-	s := &Streams{fd: ours, oob: make([]byte, unix.CmsgSpace(maxRights*4)), lost: lost}
+	s := &Streams{fd: ours, oob: make([]byte, unix.CmsgSpace(maxRights*4)), lost: lost, most: most}
 	if loop != nil {
 		if s.Event, err = loop.Add(ours, nil, 0); err == nil {
 			s.Event.AdoptWriter((*room)(s))
@@ -156,6 +162,10 @@ func (s *Streams) Put(t *eventloop.Turn, kind, flags byte, slot int, id uint32, 
 	if s.state == streamsClosed {
 		return
 	}
+	if s.waiting += LengthSize + n; s.waiting > s.most {
+		s.fail(errUnread)
+		return
+	}
 	if len(s.batch) > 0 && len(s.batch)+LengthSize+n > MaxFrame {
 		s.seal()
 	}
@@ -225,8 +235,7 @@ func (s *Streams) fail(err error) {
 	if s.state == streamsClosed {
 		return
 	}
-	s.state = streamsClosed
-	s.batch, s.batches = nil, nil
+	s.shut()
 	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.ENOTCONN) {
 		err = ErrEnded
 	}
@@ -236,9 +245,11 @@ func (s *Streams) fail(err error) {
 // sent removes the oldest batch. The caller holds mu.
 func (s *Streams) sent() {
 	if len(s.batches) == 0 {
+		s.waiting -= len(s.batch)
 		s.batch = s.batch[:0]
 		return
 	}
+	s.waiting -= len(s.batches[0])
 	s.batches[0] = nil
 	if s.batches = s.batches[1:]; len(s.batches) == 0 {
 		s.batches = nil
@@ -273,6 +284,7 @@ func (s *Streams) next() (b []byte) {
 	defer s.mu.Unlock()
 	if len(s.batches) > 0 {
 		b = s.batches[0]
+		s.waiting -= len(b)
 		s.batches = s.batches[1:]
 	}
 	return b
@@ -285,9 +297,13 @@ func (s *Streams) EndReads() { unix.Shutdown(s.fd, unix.SHUT_RD) }
 func (s *Streams) EndSends() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state == streamsClosed {
-		return
+	if s.state != streamsClosed {
+		s.shut()
 	}
+}
+
+// shut drops frames that were not sent, and has Send return. The caller holds mu.
+func (s *Streams) shut() {
 	s.state = streamsClosed
 	s.batch, s.batches = nil, nil
 	if s.ours != nil {

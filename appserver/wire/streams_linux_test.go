@@ -26,7 +26,7 @@ func newTestStreams(t *testing.T, looped bool) (s *Streams, theirs *os.File, los
 		loop = loops.Next()
 	}
 	lost = make(chan error, 10)
-	s, theirs, err := NewStreams(loop, func(err error) { lost <- err })
+	s, theirs, err := NewStreams(loop, 64<<20, func(err error) { lost <- err })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,6 +71,26 @@ func expectFrames(t *testing.T, theirs *os.File, n int) {
 // put puts a frame with a payload of size bytes.
 func put(s *Streams, id, size int) {
 	s.Put(nil, KindMessage, 0, 0, uint32(id), nil, make([]byte, size))
+}
+
+// Frames without credit, such as those that cancel requests, are bounded, too.
+func TestAWorkerThatReadsNothingIsGivenUp(t *testing.T) {
+	inBothWays(t, func(t *testing.T, looped bool) {
+		s, _, lost := newTestStreams(t, looped)
+		for id := 1; len(lost) == 0; id++ {
+			if put(s, id, 10_000); id > 20_000 {
+				t.Fatal("got 200 MB kept for the worker, want at most 64 MiB")
+			}
+		}
+		if err := <-lost; err != errUnread {
+			t.Errorf("got %v, want %v", err, errUnread)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.batches != nil || s.batch != nil {
+			t.Error("got frames that are kept, want none")
+		}
+	})
 }
 
 func TestFramesWaitForRoom(t *testing.T) {
