@@ -1,9 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -68,5 +70,44 @@ func TestActivationOutlivesAnUpgrade(t *testing.T) {
 		if err := f.activate(); err != nil || strings.Join(f.binds, " ") != c.want {
 			t.Errorf("listens on %q, %v, want %s", f.binds, err, c.want)
 		}
+	}
+}
+
+// What whoever starts the program has open, such as a pipe of root's shell, no application gets.
+func TestApplicationsHaveNoDescriptorOfTheShell(t *testing.T) {
+	t.Parallel()
+	dir := proxytest.PublicDir(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	pipe, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", w.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "app.py", `import os
+def app(environ, start_response):
+    start_response('200 OK', [])
+    names = []
+    for fd in os.listdir('/proc/self/fd'):
+        try:
+            names.append(os.readlink('/proc/self/fd/' + fd))
+        except OSError:
+            pass
+    return [' '.join(names + ['and no more']).encode()]
+`)
+	sock := filepath.Join(dir, "web.sock")
+	cmd := startCommand(t, dir, slices.Repeat([]*os.File{w}, 100), []string{ownProgram(t), "serve", "-w", "1", "-b", "unix:" + sock, "--error-logfile", "error.log", "app:app"}, "A=b")
+	answer := awaitAnswer(t, sock)
+	if !strings.HasSuffix(answer, "and no more") || strings.Contains(answer, pipe) {
+		t.Errorf("the application has %s; want no %s", answer, pipe)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
 	}
 }

@@ -28,6 +28,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"alicorn/cmd/alicorn/keeper"
@@ -35,6 +36,7 @@ import (
 	"alicorn/proxy"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 // The exit codes.
@@ -50,12 +52,28 @@ func main() { os.Exit(run(context.Background(), os.Args[1:])) }
 // run is the program: it returns the exit code.
 func run(ctx context.Context, args []string) int {
 	proxy.SetRegexpClock()
+	closeOnExec()
 	if fd := os.Getenv(keeper.WireEnv); fd != "" {
 		return exitCode(runFront(ctx, fd))
 	}
 	root := rootCommand()
 	root.SetArgs(args)
 	return exitCode(root.ExecuteContext(ctx))
+}
+
+// closeOnExec keeps the descriptors that this process was started with from the programs that it
+// starts, workers among them: they are of the shell or service manager of whoever has started it.
+// What such a program is to have is handed over by name.
+func closeOnExec() {
+	fds, err := os.ReadDir("/dev/fd")
+	if err != nil {
+		return // there is no such folder in the narrowest of containers, nor a shell
+	}
+	for _, e := range fds {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
+			unix.CloseOnExec(fd) // of a descriptor that ReadDir had it changes nothing
+		}
+	}
 }
 
 // exitCode prints err and returns the code that the program ends with.
