@@ -19,7 +19,7 @@ func (w *worker) Poll(t *eventloop.Turn) (worked bool) {
 		}
 		if n == 0 { // wakes the worker for requests of the last turn
 			w.wakeLate()
-			if w.lane != nil {
+			if w.lane != nil && w.isRead() { // or its memory may be gone
 				w.lane.SetBusy(t.Busy())
 			}
 		}
