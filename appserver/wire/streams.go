@@ -63,9 +63,9 @@ var errUnread = errors.New("it does not read its stream channel")
 var ErrEnded = errors.New("it has closed its stream channel")
 
 // NewStreams returns the front's end, which loop polls unless it is nil, and the worker's end,
-// which the caller closes once the worker has it. It keeps at most most bytes for which there is no
-// room. lost is called at most once, when no frame
-// can be sent any more, with the error: ErrEnded or another one. It must not call the Streams.
+// which the caller closes once the worker has it. The Streams keeps at most most bytes of frames
+// for which there is no room. lost is called at most once, when no frame can be sent any more,
+// with the error: ErrEnded or another one. It must not call the Streams.
 func NewStreams(loop *eventloop.Loop, most int, lost func(err error)) (*Streams, *os.File, error) {
 	ours, theirs, err := socketPair()
 	if err != nil {

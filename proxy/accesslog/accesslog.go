@@ -9,6 +9,8 @@ package accesslog
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -50,6 +52,8 @@ const (
 	timing   = combined + ` $request_id $app_queue_time $app_time $request_time "$app_worker"`
 )
 
+var predefined = map[string]string{"combined": combined, "timing": timing}
+
 // Module returns the feature.
 func Module() proxy.Module {
 	k := config.NewKey(func() settings { return settings{formats: &formats{map[string]*format{}}} })
@@ -87,7 +91,7 @@ type module struct{ k *config.Key[settings] }
 func (m module) setFormat(s *config.Scope, n *config.Node) error {
 	all := m.k.In(s).formats
 	name := n.Arg(0)
-	if all.byName[name] != nil || name == "combined" || name == "timing" {
+	if all.has(name) {
 		return fmt.Errorf("log_format %q is duplicate", name)
 	}
 	args := n.Args[1:]
@@ -193,12 +197,8 @@ func (f *formats) find(l *config.Load, lg *log) (*format, error) {
 	if found := f.byName[lg.formatName]; found != nil {
 		return found, nil
 	}
-	text := combined
-	switch lg.formatName {
-	case "combined":
-	case "timing":
-		text = timing
-	default:
+	text, ok := predefined[lg.formatName]
+	if !ok {
 		return nil, f.unknown(lg)
 	}
 	made := newFormat(l, lg.pos, text, escapeDefault)
@@ -206,9 +206,14 @@ func (f *formats) find(l *config.Load, lg *log) (*format, error) {
 	return made, nil
 }
 
+// has reports whether there is a format of that name.
+func (f *formats) has(name string) bool {
+	return f.byName[name] != nil || predefined[name] != ""
+}
+
 // known returns an error if there is no format that lg names.
 func (f *formats) known(lg *log) error {
-	if f.byName[lg.formatName] != nil || lg.formatName == "combined" || lg.formatName == "timing" {
+	if f.has(lg.formatName) {
 		return nil
 	}
 	return f.unknown(lg)
@@ -216,10 +221,7 @@ func (f *formats) known(lg *log) error {
 
 // unknown returns the error for a format that there is not.
 func (f *formats) unknown(lg *log) error {
-	names := []string{"combined", "timing"}
-	for name := range f.byName {
-		names = append(names, name)
-	}
+	names := append(slices.Sorted(maps.Keys(predefined)), slices.Sorted(maps.Keys(f.byName))...)
 	e := &config.Error{Pos: lg.pos, Msg: fmt.Sprintf("unknown log format %q", lg.formatName)}
 	if near := config.Nearest(lg.formatName, names); near != "" {
 		e.Hint = fmt.Sprintf("did you mean %q?", near)

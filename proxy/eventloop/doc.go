@@ -18,8 +18,8 @@
 //
 // In each turn a Loop also polls its Sources, which have work that no descriptor
 // announces, such as frames in shared memory. Before a Loop waits it tells its Sources; if
-// one has work, the Loop does not wait. If its waits have been short and a Source
-// expects work, it first looks for work for a short time (see hesitation). Work that handlers have put off with Later is the last of a turn.
+// one has work, the Loop does not wait. If a Source expects work, the Loop may first look
+// for it (see hesitation). Work that handlers have put off with Later is the last of a turn.
 //
 // If the system has no suitable poller, New returns errors.ErrUnsupported, and a
 // goroutine serves each connection.
