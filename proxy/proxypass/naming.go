@@ -36,8 +36,7 @@ type name struct {
 	index    int // of the server
 	question resolver.Question
 	due      time.Time              // when it is looked up again
-	failed   bool                   // the last lookup has failed
-	failure  atomic.Pointer[string] // why it has; nil: it has not
+	failure  atomic.Pointer[string] // why the last lookup has failed; nil: it has not
 }
 
 const (
@@ -194,15 +193,13 @@ func (n *naming) take(name *name, a *resolver.Answer, spots [][]spot) {
 	case a.Failure.NoSuchName():
 		spots[name.index] = nil
 	}
-	name.failure.Store(nil)
-	if a.Failure != nil {
-		why := a.Failure.Error()
-		name.failure.Store(&why)
+	if a.Failure == nil {
+		name.failure.Store(nil)
+		return
 	}
-	if failed := a.Failure != nil; failed != name.failed {
-		if name.failed = failed; failed {
-			(*n.log.Load())(a.Failure.Error())
-		}
+	why := a.Failure.Error()
+	if name.failure.Swap(&why) == nil { // logged once, until a lookup succeeds
+		(*n.log.Load())(why)
 	}
 }
 
