@@ -100,7 +100,7 @@ func TestARenewalDropsNoConnection(t *testing.T) {
 	for _, master := range masters {
 		t.Run(master, func(t *testing.T) {
 			t.Parallel()
-			h := newHTTPSHost(t, acmetest.Options{Lifetime: 12 * time.Second})
+			h := newHTTPSHost(t, acmetest.Options{Lifetime: 24 * time.Second})
 			h.run(master + shop)
 			h.awaitTrusted("shop.example.com")
 			v := h.visit("shop.example.com")

@@ -116,8 +116,12 @@ func (t *site) renew(ctx context.Context) error {
 func (t *site) ensure(ctx context.Context, force bool) error {
 	cert := newest(t.source.cache, t.want.Name)
 	ours := !cert.Empty() && t.stored(ctx)
-	if ours && !force && !cert.NeedsRenewal(t.config) {
-		return nil
+	if ours && !force {
+		// Past the last time certmagic, which goes by the authority's word, is not asked.
+		force = time.Now().After(lastRenewal(cert.Leaf.NotBefore, cert.Leaf.NotAfter))
+		if !force && !cert.NeedsRenewal(t.config) {
+			return nil
+		}
 	}
 	select {
 	case t.source.turns <- struct{}{}:
@@ -189,7 +193,7 @@ func (t *site) note(err error, wait time.Duration) {
 	switch cert := newest(t.source.cache, t.want.Name); {
 	case cert.Empty():
 		level, what = slog.LevelError, "obtain a"
-	case time.Until(cert.Leaf.NotAfter) < cert.Leaf.NotAfter.Sub(cert.Leaf.NotBefore)/6: // half of the time for renewal is over
+	case now.After(lastRenewal(cert.Leaf.NotBefore, cert.Leaf.NotAfter)):
 		level = slog.LevelError
 	}
 	t.source.tell(level, "cannot %s certificate for %s: %s; next try at %s UTC", what, t.want.Name, err, now.Add(wait).UTC().Format(time.DateTime))
@@ -281,8 +285,9 @@ type Status struct {
 	Issuer    string    `json:"issuer,omitempty"`
 	NotBefore time.Time `json:"not_before,omitzero"`
 	NotAfter  time.Time `json:"not_after,omitzero"`
-	// Renewal is when a new certificate is ordered: when the authority suggests it (ARI), or
-	// else when a third of the certificate's life is left.
+	// Renewal is when a new certificate is ordered: when the authority suggests it (ARI) but
+	// not later than when a sixth of the certificate's life is left, or without a suggestion
+	// when a third is left.
 	Renewal time.Time `json:"renewal,omitzero"`
 	// Error is the last failure, at ErrorAt; Next is the time of the next try.
 	Error   string    `json:"error,omitempty"`
@@ -321,8 +326,16 @@ func (t *site) renewal(from, to time.Time) time.Time {
 			Data acme.Certificate `json:"issuer_data"`
 		}
 		if err == nil && json.Unmarshal(content, &meta) == nil && meta.Data.RenewalInfo != nil && !meta.Data.RenewalInfo.SelectedTime.IsZero() {
+			if last := lastRenewal(from, to); last.Before(meta.Data.RenewalInfo.SelectedTime) {
+				return last
+			}
 			return meta.Data.RenewalInfo.SelectedTime
 		}
 	}
 	return to.Add(-to.Sub(from) / 3)
 }
+
+// lastRenewal returns when a certificate is due whatever the authority suggests: half of the
+// usual time for renewal is over. An authority may suggest any time up to the certificate's
+// end (RFC 9773 section 4.1), where a failure or a slow order would leave visitors without one.
+func lastRenewal(from, to time.Time) time.Time { return to.Add(-to.Sub(from) / 6) }

@@ -5,10 +5,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -173,5 +176,50 @@ func TestRenewalGivesAnotherCertificate(t *testing.T) {
 	}
 	if err := s.Renew(context.Background(), "other.example.com"); err == nil || !strings.Contains(err.Error(), "no certificate") {
 		t.Errorf(`a name that is not managed: %v; want an error with "no certificate"`, err)
+	}
+}
+
+// An authority may suggest any time up to a certificate's end.
+func TestASuggestionDoesNotMakeARenewalLate(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	folder := t.TempDir()
+	ca := acmetest.Start(t, acmetest.Options{HTTPPort: f.httpPort, TLSPort: f.tlsPort, Lifetime: time.Hour})
+	use := func() (*Source, *x509.Certificate) {
+		s := f.source(t, Options{})
+		s.Use(wants(ca, issuerOf(t, ca, folder), "shop.example.com"), logTo(t))
+		return s, await(t, s, "shop.example.com")[0]
+	}
+	s, leaf := use()
+	s.Close()
+	selectTime(t, folder, leaf.NotAfter)
+	s, again := use()
+	if again.SerialNumber.Cmp(leaf.SerialNumber) != 0 {
+		t.Fatal("the certificate is another; want that of the folder")
+	}
+	if got, want := s.Status()[0].Renewal, leaf.NotAfter.Add(-leaf.NotAfter.Sub(leaf.NotBefore)/6); !got.Equal(want) {
+		t.Errorf("the renewal is at %v, want %v", got, want)
+	}
+}
+
+// selectTime makes at the time that a client has chosen from its authority's suggestion, in
+// the only record of a certificate below folder.
+func selectTime(t *testing.T, folder string, at time.Time) {
+	t.Helper()
+	found := 0
+	err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Name() != "shop.example.com.json" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		now := regexp.MustCompile(`"_selectedTime": ?"[^"]*"`)
+		found += len(now.FindAll(text, -1))
+		return os.WriteFile(path, now.ReplaceAll(text, []byte(`"_selectedTime":"`+at.Format(time.RFC3339)+`"`)), 0o600)
+	})
+	if err != nil || found != 1 {
+		t.Fatalf("%d records with a selected time, %v; want 1", found, err)
 	}
 }
