@@ -30,6 +30,7 @@ func runFront(ctx context.Context, descriptor string) error {
 	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2,
 		syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGWINCH, syscall.SIGPIPE)
 	raiseFileLimit()
+	defer profile()()
 	link, err := keeper.NewClient(fd)
 	if err != nil {
 		return failed(err)

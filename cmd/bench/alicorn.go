@@ -51,8 +51,9 @@ const alicornLocation = `    location / {
 // alicorn is a program of alicorn: this module's, built once per run, or one
 // that was built before.
 type alicorn struct {
-	name  string // as a server
-	dir   string // where this module's program is built
+	name  string   // as a server
+	dir   string   // where this module's program is built
+	flags []string // of `go build`
 	build func() (string, error)
 }
 
@@ -103,7 +104,8 @@ func (a *alicorn) knows(directive string) bool {
 
 func (a *alicorn) buildBinary() (string, error) {
 	path := filepath.Join(a.dir, "alicorn")
-	out, err := exec.Command("go", "build", "-o", path, "alicorn/cmd/alicorn").CombinedOutput()
+	args := slices.Concat([]string{"build", "-o", path}, a.flags, []string{"alicorn/cmd/alicorn"})
+	out, err := exec.Command("go", args...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("cannot build alicorn: %w\n%s", err, out)
 	}

@@ -12,6 +12,7 @@
 //	go run ./cmd/bench hostile  how much attacks delay other clients
 //	go run ./cmd/bench readers  what memory and connections to a backend 1,000 clients cost that do not read their answers
 //	go run ./cmd/bench slow     after how long clients that send a byte a second are cut
+//	go run ./cmd/bench profile  where the front spends its time, as cmd/alicorn/default.pgo, which the compiler optimizes by
 //
 // Every server runs in the foreground, on loopback, from a configuration in one
 // temporary directory. bench stops it by its pid and waits for its end. In each round
@@ -23,7 +24,7 @@ package main
 
 // Files, in the order of the story:
 //
-//   - main.go cases.go peers.go compare.go report.go regression.go: servers side by side
+//   - main.go cases.go peers.go compare.go report.go regression.go profile.go: servers side by side
 //   - site.go server.go process.go proc.go machine.go alicorn.go nginx.go unit.go uvicorn.go identity.go: the servers
 //   - backend.go backendgroup.go backendkind.go origin.go: the backends of proxied requests
 //   - client.go wrk.go handshakes.go lighttls.go websocket.go echoes.go echoring.go sockets.go latency.go progress.go: the load
@@ -68,6 +69,7 @@ func run(ctx context.Context, args []string) error {
 	modes := map[string]func(context.Context, []string) error{
 		"shield": runShield, "stall": runStall, "chaos": runChaos, "idle": runIdle, "leak": runLeak, "slow": runSlow,
 		"hostile": runHostile, "fair": runFair, "readers": runReaders, "attack": runAttack, "sockets": runSockets,
+		"profile": runProfile,
 	}
 	mode := modes[args[0]]
 	if mode == nil {
