@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,14 +56,28 @@ type Engine struct {
 	// leaving are the connections that shed has told to close; the last ones at shedAt.
 	leaving map[*Conn]bool
 	shedAt  time.Time
-	wake    chan struct{} // closed and replaced when a connection or request ends while waitUntil waits
-	wait    atomic.Int32  // the number of goroutines in waitUntil
+	waiters []*waiter
+}
+
+// waiter is a goroutine in waitUntil. What does not concern it does not wake it: otherwise each
+// request of a busy server would cost a look at all connections for as long as a single old
+// request lasts after a reload.
+type waiter struct {
+	generation *Generation   // it waits for the requests of; nil: for all connections
+	wake       chan struct{} // with room for one
+}
+
+func (w *waiter) call() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
 }
 
 // NewEngine returns an Engine that serves connections with serve in loops, which the caller
 // closes after Shutdown. If loops is nil, each connection has a goroutine.
 func NewEngine(serve ServeConn, loops *eventloop.Group) *Engine {
-	return &Engine{serve: serve, loops: loops, conns: map[*Conn]LiveConn{}, leaving: map[*Conn]bool{}, wake: make(chan struct{})}
+	return &Engine{serve: serve, loops: loops, conns: map[*Conn]LiveConn{}, leaving: map[*Conn]bool{}}
 }
 
 // Current returns the current Generation; nil before the first Swap.
@@ -121,8 +136,12 @@ func (e *Engine) Unregister(c *Conn) {
 	e.ended += c.leases.requests()
 	delete(e.conns, c)
 	delete(e.leaving, c)
+	for _, w := range e.waiters {
+		if w.generation == nil || c.leases.uses(w.generation) {
+			w.call()
+		}
+	}
 	e.mu.Unlock()
-	e.notify()
 }
 
 // Connections returns how many connections are open.
@@ -167,29 +186,53 @@ func (e *Engine) Idle(nc *eventloop.Conn, timeout time.Duration) bool {
 // Draining: the last of Shutdown.
 func (e *Engine) lastWait() time.Duration { return time.Duration(e.last.Load()) }
 
-func (e *Engine) notify() {
-	if e.wait.Load() == 0 {
+// requestEnded tells those who wait for it that a request of g has ended.
+func (e *Engine) requestEnded(g *Generation) {
+	if !g.awaited.Load() {
 		return
 	}
 	e.mu.Lock()
-	close(e.wake)
-	e.wake = make(chan struct{})
-	e.mu.Unlock()
+	defer e.mu.Unlock()
+	for _, w := range e.waiters {
+		if w.generation == g {
+			w.call()
+		}
+	}
 }
 
-// waitUntil blocks until done returns true or ctx ends. It calls done with e.mu held.
-func (e *Engine) waitUntil(ctx context.Context, done func() bool) error {
-	e.wait.Add(1)
-	defer e.wait.Add(-1)
+// await makes a waiter for the requests of g; nil: for all connections.
+func (e *Engine) await(g *Generation) *waiter {
+	w := &waiter{generation: g, wake: make(chan struct{}, 1)}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.waiters = append(e.waiters, w)
+	if g != nil {
+		g.awaited.Store(true)
+	}
+	return w
+}
+
+// forget ends w.
+func (e *Engine) forget(w *waiter) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.waiters = slices.DeleteFunc(e.waiters, func(o *waiter) bool { return o == w })
+}
+
+// waitUntil blocks until done returns true or ctx ends. It calls done with e.mu held, now and
+// whenever a request of g ends, or, if g is nil, a connection.
+func (e *Engine) waitUntil(ctx context.Context, g *Generation, done func() bool) error {
+	w := e.await(g)
+	defer e.forget(w)
 	for {
 		e.mu.Lock()
-		ok, wake := done(), e.wake
+		ok := done()
 		e.mu.Unlock()
 		if ok {
 			return nil
 		}
 		select {
-		case <-wake:
+		case <-w.wake:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -199,9 +242,14 @@ func (e *Engine) waitUntil(ctx context.Context, done func() bool) error {
 // Drain waits until no request uses g. If ctx ends first, it cuts the requests that still
 // use g.
 func (e *Engine) Drain(ctx context.Context, g *Generation) error {
-	err := e.waitUntil(ctx, func() bool {
+	var user *Conn // was the first that was found to use g
+	err := e.waitUntil(ctx, g, func() bool {
+		if e.conns[user] != nil && user.leases.uses(g) {
+			return false
+		}
 		for c := range e.conns {
 			if c.leases.uses(g) {
+				user = c
 				return false
 			}
 		}
@@ -244,7 +292,7 @@ func (e *Engine) Shutdown(ctx context.Context, last time.Duration) error {
 		defer close(ended)
 		go e.endTunnels(ended)
 	}
-	err := e.waitUntil(ctx, func() bool {
+	err := e.waitUntil(ctx, nil, func() bool {
 		e.gone = len(e.conns) == 0
 		return e.gone
 	})

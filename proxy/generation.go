@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"alicorn/config"
 )
@@ -25,13 +26,14 @@ type Generation struct {
 
 	remembersBody bool // the configuration names $request_body
 
-	engine *Engine // the Engine that serves it; nil before
-	sites  map[*Listener]*listenerSites
-	all    []*Site
-	orphan *Site // for connections whose listener this Generation does not have; nil without servers
-	starts []func(ctx context.Context) error
-	serves []func()
-	stops  []func(ctx context.Context)
+	engine  *Engine     // the Engine that serves it; nil before
+	awaited atomic.Bool // somebody waits, or has waited, for the end of its requests
+	sites   map[*Listener]*listenerSites
+	all     []*Site
+	orphan  *Site // for connections whose listener this Generation does not have; nil without servers
+	starts  []func(ctx context.Context) error
+	serves  []func()
+	stops   []func(ctx context.Context)
 }
 
 // Compile makes a Generation of a configuration that was read. It binds listeners through

@@ -84,7 +84,10 @@ func (e *Engine) enter(x *Exchange) *Generation {
 	x.lease.requests.Add(1)
 	for {
 		g := e.current.Load()
-		x.lease.generation.Store(g)
+		before := x.lease.generation.Swap(g)
+		if before != nil { // it has been replaced meanwhile, and a Drain may have found the lease
+			e.requestEnded(before)
+		}
 		if e.current.Load() == g {
 			return g
 		}
@@ -93,8 +96,9 @@ func (e *Engine) enter(x *Exchange) *Generation {
 
 // exit gives the Generation of x's request back.
 func (e *Engine) exit(x *Exchange) {
-	x.lease.generation.Store(nil)
-	e.notify()
+	if g := x.lease.generation.Swap(nil); g != nil {
+		e.requestEnded(g)
+	}
 }
 
 // Uses reports whether x's request uses g. Any goroutine may call it before x is released.
