@@ -30,9 +30,15 @@ type place struct {
 	rests bool // the poller does not watch the socket, until the pause has passed
 }
 
-// atOnce is how many connections are accepted before other descriptors have their turn:
-// connections that come at once may need work at once.
+// atOnce is how many connections are accepted before other descriptors have their turn, which
+// are few: connections that come at once may need work at once.
 const atOnce = 4
+
+// share returns how many connections are accepted in a turn: one for eight other descriptors
+// of the turn, if that is more than atOnce. The turns of a loop with a thousand busy
+// connections are long. With four in each, new clients would come faster than they are
+// accepted, and each would wait behind hundreds, or until it tries again after a second.
+func (p *place) share() int { return max(atOnce, p.loop.count/8) }
 
 // pause is how long accepting rests after an error. Most often there are no descriptors
 // left, and others may free some.
@@ -90,11 +96,11 @@ func (p *place) Ready(t *Turn) {
 	}
 }
 
-// acceptSome accepts until no connection waits, but no more than atOnce, and one if few
+// acceptSome accepts until no connection waits, but no more than its share, and one if few
 // descriptors are left; the poller then reports the others again. timeout is the pause
 // after an error.
 func (p *place) acceptSome() (timeout time.Duration, ended bool) {
-	for range atOnce {
+	for range p.share() {
 		done, err := p.acceptOne()
 		switch {
 		case err == net.ErrClosed:

@@ -47,6 +47,8 @@ func (c *conn) kernelSend(f proxy.File, off, n int64) error {
 		c.file = &fileSend{}
 		c.file.msg, c.file.io = c.file.message, c.file.sendfile
 	}
+	c.beginFile(n)
+	defer c.rest()
 	s := c.file
 	for s.queued = c.out; len(s.queued) > 0; s.queued = s.queued[s.sent:] {
 		if err := c.kernelCall(s.msg); err != nil {
@@ -56,7 +58,6 @@ func (c *conn) kernelSend(f proxy.File, off, n int64) error {
 	c.releaseOut()
 	defer runtime.KeepAlive(f)
 	s.in, s.off = int(f.Fd()), off
-	defer c.rest()
 	for n > 0 {
 		s.n = nextChunk(n)
 		if err := c.kernelCall(s.io); err != nil {
