@@ -34,11 +34,11 @@ type place struct {
 // are few: connections that come at once may need work at once.
 const atOnce = 4
 
-// share returns how many connections are accepted in a turn: one for eight other descriptors
+// share returns how many connections are accepted in turn t: one for eight other descriptors
 // of the turn, if that is more than atOnce. The turns of a loop with a thousand busy
 // connections are long. With four in each, new clients would come faster than they are
 // accepted, and each would wait behind hundreds, or until it tries again after a second.
-func (p *place) share() int { return max(atOnce, p.loop.count/8) }
+func share(t *Turn) int { return max(atOnce, t.behind/8) }
 
 // pause is how long accepting rests after an error. Most often there are no descriptors
 // left, and others may free some.
@@ -84,23 +84,24 @@ func (g *Group) Listen(fd int, accept func(*Conn), failed func(error)) (*Listene
 // Ready implements Handler: it accepts connections.
 func (p *place) Ready(t *Turn) {
 	p.Enter(t)
+	most := share(t)
 	for {
 		if p.rests && !p.rest(false) {
 			return
 		}
 		p.Forget()
-		timeout, ended := p.acceptSome()
+		timeout, ended := p.acceptSome(most)
 		if ended || p.Idle(timeout) {
 			return
 		}
 	}
 }
 
-// acceptSome accepts until no connection waits, but no more than its share, and one if few
+// acceptSome accepts until no connection waits, but no more than most, and one if few
 // descriptors are left; the poller then reports the others again. timeout is the pause
 // after an error.
-func (p *place) acceptSome() (timeout time.Duration, ended bool) {
-	for range p.share() {
+func (p *place) acceptSome(most int) (timeout time.Duration, ended bool) {
+	for range most {
 		done, err := p.acceptOne()
 		switch {
 		case err == net.ErrClosed:

@@ -254,9 +254,18 @@ func TestOneIsAcceptedInATurnWhereDescriptorsAreScarce(t *testing.T) {
 	p.loop, p.fd = g.Next(), fd
 	eventually(t, func() bool {
 		before := accepted
-		if _, ended := p.acceptSome(); ended || accepted > before+1 || scarce != accepted {
+		if _, ended := p.acceptSome(atOnce); ended || accepted > before+1 || scarce != accepted {
 			t.Fatalf("got %d connections in a turn and %d reports of ErrScarce, want at most 1, and a report of each", accepted-before, scarce)
 		}
 		return accepted == 3
 	}, "accepting all")
+}
+
+// New clients have their share of the turns of a loop with many busy connections.
+func TestALoopWithLongTurnsAcceptsMore(t *testing.T) {
+	for behind, want := range map[int]int{0: atOnce, 8: atOnce, 80: 10, 800: 100} {
+		if got := share(&Turn{behind: behind}); got != want {
+			t.Errorf("%d descriptors behind the listening one: %d are accepted, want %d", behind, got, want)
+		}
+	}
 }

@@ -28,6 +28,8 @@ type conn struct {
 	onCut      atomic.Pointer[func(down bool)] // is called when an upgraded connection is about to be cut
 
 	parked bool // the exchange is parked: the goroutine that drives c next resumes it
+	inTurn int  // how many requests c has answered since it was driven last
+	putOff bool // c has given up its turn, although it may have read requests
 	exchange
 	input
 	output
@@ -143,7 +145,28 @@ func (c *conn) serve() (waits bool) {
 		if p := c.conclude(); p != arrived {
 			return p == waiting
 		}
+		if c.inTurn++; c.inTurn >= pipelinedAtOnce && c.giveTurn() {
+			return true
+		}
 	}
+}
+
+// pipelinedAtOnce is how many requests of a connection are answered before others have their
+// turn. A client can send thousands in one write.
+const pipelinedAtOnce = 16
+
+// giveTurn puts the next request off if other connections have something to do. Meanwhile the
+// connection is no idle one, which could be closed at any time.
+func (c *conn) giveTurn() bool {
+	if t := c.wire.Turn(); !c.wire.suspends() || t != nil && t.Alone() {
+		return false
+	}
+	if !c.state.CompareAndSwap(stateIdle, stateActive) {
+		return false
+	}
+	c.putOff = true
+	c.wire.again()
+	return true
 }
 
 // serveNext serves the next request, or goes on with the one that was parked. It returns

@@ -16,7 +16,7 @@ func (c *conn) Ready(t *eventloop.Turn) {
 		return
 	}
 	c.wire.Enter(t)
-	if c.wire.expired(c) {
+	if !c.tookTurn() && c.wire.expired(c) {
 		c.state.CompareAndSwap(stateIdle, stateClosed)
 	}
 	c.drive()
@@ -81,7 +81,18 @@ func (c *conn) drive() {
 	if !c.parked && c.state.Load() == stateClosed {
 		return
 	}
+	c.inTurn = 0
 	waits = c.serve()
+}
+
+// tookTurn reports whether the loop calls c because c has given up its turn.
+func (c *conn) tookTurn() bool {
+	if !c.putOff {
+		return false
+	}
+	c.putOff = false
+	c.state.CompareAndSwap(stateActive, stateIdle)
+	return true
 }
 
 // Now implements proxy.Scheduler.

@@ -2,8 +2,11 @@ package http1_test
 
 import (
 	"bufio"
+	"fmt"
 	"io"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"alicorn/config"
@@ -102,6 +105,44 @@ func TestRequestsThatCannotBeUpgradedStayHTTP(t *testing.T) {
 		if got := s.Raw(request); !strings.HasPrefix(got, "HTTP/1.1 426 ") {
 			t.Errorf(`%q: got %q, want "HTTP/1.1 426 " at its beginning`, request, got)
 		}
+	}
+}
+
+// A client that sends hundreds of requests in one write has no more of its loop than others.
+func TestOthersHaveTheirTurnBetweenPipelinedRequests(t *testing.T) {
+	var before atomic.Int32 // pipelined requests that were answered before the other client's
+	entered, open := make(chan struct{}), make(chan struct{})
+	count := proxy.Module{Name: "count", Compile: func(s *config.Scope, l *proxy.Location) error {
+		l.SetContent(proxy.HandlerFunc(func(x *proxy.Exchange) error {
+			if x.Req.Path == "/other" {
+				return x.Res.Reply(200, "text/plain", fmt.Append(nil, before.Load()))
+			}
+			if before.Add(1) == 1 {
+				close(entered)
+				<-open // the loop stands still until the other request is there, too
+			}
+			return x.Res.Reply(200, "text/plain", nil)
+		}))
+		return nil
+	}}
+	s := proxytest.New(t, proxytest.Config{Text: "server { listen 127.0.0.1:8000; }", Modules: []proxy.Module{count}, Serve: http1.Serve})
+	const n = 600
+	many, other := s.Dial("127.0.0.1:8000"), s.Dial("127.0.0.1:8000")
+	io.WriteString(many, strings.Repeat("GET / HTTP/1.1\r\nHost: a\r\n\r\n", n))
+	<-entered
+	io.WriteString(other, "GET /other HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+	close(open)
+	answer, err := io.ReadAll(other)
+	if _, body, _ := strings.Cut(string(answer), "\r\n\r\n"); err != nil || body == "" || len(body) > 2 {
+		t.Errorf("%v pipelined requests were answered before another client's, %v; want fewer than 100", body, err)
+	}
+	r := bufio.NewReader(many)
+	for i := range n {
+		res, err := http.ReadResponse(r, nil)
+		if err != nil || res.StatusCode != 200 {
+			t.Fatalf("answer %d of %d: %v, %v", i+1, n, res, err)
+		}
+		io.Copy(io.Discard, res.Body)
 	}
 }
 
