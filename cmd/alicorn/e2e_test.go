@@ -23,6 +23,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"alicorn/cmd/alicorn/control"
+	"alicorn/proxy/proxytest"
 )
 
 // Each file in testdata/script is one behaviour, told with a configuration,
@@ -88,17 +89,21 @@ type scriptServer struct {
 	patience time.Duration
 }
 
+// scriptTB is a test whose cleanups come at the end of one of its scripts.
+type scriptTB struct {
+	testing.TB
+	env *testscript.Env
+}
+
+// Cleanup has f called at the end of the script.
+func (s scriptTB) Cleanup(f func()) { s.env.Defer(f) }
+
 func setupScript(t testing.TB, env *testscript.Env, patience time.Duration) error {
 	srv := &scriptServer{patience: patience}
 	env.Values[serverKey{}] = srv
 	pairs := []string{"__WORK__", env.WorkDir}
 	for i := range 3 {
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		defer l.Close()
-		_, port, _ := net.SplitHostPort(l.Addr().String())
+		port := proxytest.Port(scriptTB{t, env})
 		srv.ports = append(srv.ports, port)
 		name := "PORT"
 		if i > 0 {

@@ -105,7 +105,7 @@ func observe(t *testing.T, c alikeCase, program []string) observed {
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	port := freePort(t)
+	port := proxytest.Port(t)
 	at := func(text string) string { return strings.ReplaceAll(text, "PORT=PORT", "PORT="+port) }
 	put := func(name, text string) {
 		path := filepath.Join(dir, name)
@@ -187,16 +187,6 @@ func observe(t *testing.T, c alikeCase, program []string) observed {
 	text, _ := os.ReadFile(said.Name())
 	o.said = string(text)
 	return o
-}
-
-func freePort(t *testing.T) string {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 // comesUp waits until something answers, or the server has ended.

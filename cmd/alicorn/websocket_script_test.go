@@ -25,6 +25,7 @@ import (
 //	signal=HUP  sends the server a signal
 //	write=FILE  writes the file over alicorn.conf
 //	await       waits for a message or control frame, and prints it
+//	await=TEXT  waits for one that has TEXT, and prints what comes until then
 //
 // Then it prints what comes until the server closes, and answers the server's close.
 func openSocket(ts *testscript.TestScript, neg bool, args []string) {
@@ -59,6 +60,7 @@ type scriptSocket struct {
 	r       *bufio.Reader
 	answers framestest.Answers
 	got     []framestest.Answer
+	last    string // the text that was printed for the last frame
 }
 
 // head prints the head of the answer. It returns false if there is no WebSocket.
@@ -99,7 +101,8 @@ func (c *scriptSocket) act(action string) {
 	case "write":
 		c.ts.Check(os.WriteFile(c.ts.MkAbs("alicorn.conf"), []byte(c.ts.ReadFile(text)), 0o644))
 	case "await":
-		c.next()
+		for c.next() && !strings.Contains(c.last, text) {
+		}
 	default:
 		c.ts.Fatalf("unknown action %q of socket", action)
 	}
@@ -120,7 +123,8 @@ func (c *scriptSocket) next() bool {
 			return false
 		}
 	}
-	fmt.Fprintln(c.ts.Stdout(), c.got[0])
+	c.last = fmt.Sprint(c.got[0])
+	fmt.Fprintln(c.ts.Stdout(), c.last)
 	if c.got[0].Op == framestest.Close { // which is answered, or was an answer
 		c.nc.Write(framestest.Frame(framestest.Fin|framestest.Close, c.got[0].Payload))
 	}

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"alicorn/proxy/proxytest"
 )
 
 // peers connect to two servers with the same settings over TCP: ours and nginx.
@@ -20,12 +22,7 @@ type peers map[string]func() net.Conn
 
 func newPeers(t *testing.T, settings string) peers {
 	s := newServer(t, settings)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	addr := "127.0.0.1:" + proxytest.Port(t)
 	startNginx(t, "listen "+addr+" rcvbuf=32k; "+settings)
 	return peers{
 		"we": func() net.Conn { return s.Dial("127.0.0.1:8000") },

@@ -3,7 +3,6 @@ package proxypass
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -37,12 +36,7 @@ func leads(c *peerConn) {
 
 // deadAddress returns an address at which nobody listens.
 func deadAddress(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	return l.Addr().String()
+	return "127.0.0.1:" + proxytest.Port(t)
 }
 
 func framed(size int, chunked bool) string {

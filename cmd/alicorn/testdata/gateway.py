@@ -188,6 +188,7 @@ os.chmod("other", 0o666)
 o.listen(10)
 if len(sys.argv) > 3:
     full = socket.socket()
+    full.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     full.bind(("127.0.0.1", int(sys.argv[3])))
     full.listen(0)
     held = []
