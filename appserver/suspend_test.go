@@ -27,6 +27,7 @@ import (
 // fetch sends a request with a body of size bytes and returns the answer.
 func fetch(t *testing.T, nc net.Conn, r *bufio.Reader, target string, size int) (status int, body string, err error) {
 	t.Helper()
+	nc.SetDeadline(time.Now().Add(60 * time.Second))
 	fmt.Fprintf(nc, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", target, size, strings.Repeat("b", size))
 	res, err := http.ReadResponse(r, nil)
 	if err != nil {

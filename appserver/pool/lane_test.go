@@ -39,6 +39,7 @@ func (awake) Expects() bool { return true }
 
 func ask(t *testing.T, nc net.Conn, r *bufio.Reader) string {
 	t.Helper()
+	nc.SetDeadline(time.Now().Add(60 * time.Second))
 	fmt.Fprint(nc, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 	res, err := http.ReadResponse(r, nil)
 	if err != nil {
@@ -392,10 +393,10 @@ func TestNothingIsLostBetweenLaneAndChannel(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 24 {
 		nc := s.Dial("127.0.0.1:8080")
-		nc.SetDeadline(time.Now().Add(60 * time.Second))
 		r := bufio.NewReader(nc)
 		wg.Go(func() {
 			for i := range 250 {
+				nc.SetDeadline(time.Now().Add(60 * time.Second))
 				size := 0
 				if i%10 == 3 {
 					size = 10000 + i*100

@@ -55,10 +55,10 @@ func TestNoWorkerOvertakesTheQueue(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 24 {
 		nc := s.Dial("127.0.0.1:8080")
-		nc.SetDeadline(time.Now().Add(60 * time.Second))
 		in := bufio.NewReader(nc)
 		wg.Go(func() {
 			for j := range 80 {
+				nc.SetDeadline(time.Now().Add(60 * time.Second))
 				size := 0
 				if (i+j)%15 == 0 {
 					size = 12000

@@ -205,7 +205,7 @@ func TestAStreamPastItsTimeoutKeepsIts504(t *testing.T) {
 
 // A request that takes longer than timeout ends alone: the worker and its other requests go on.
 func TestAStreamPastItsTimeoutEndsAlone(t *testing.T) {
-	s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 10, Timeout: 100 * time.Millisecond}, func(f *pooltest.Fake) {
+	s := newStreamSite(t, pool.Settings{Workers: 1, Streams: 10, Timeout: time.Second}, func(f *pooltest.Fake) {
 		slow, ok := f.Next()
 		if !ok {
 			return

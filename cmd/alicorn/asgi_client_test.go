@@ -16,7 +16,7 @@ import (
 )
 
 // asgiPatience bounds each wait for a server.
-const asgiPatience = 30 * time.Second
+const asgiPatience = 60 * time.Second
 
 // asgiClient is one connection to a server. It notes what is wrong in faults, and goes on.
 type asgiClient struct {

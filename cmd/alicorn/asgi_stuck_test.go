@@ -113,7 +113,7 @@ func streamsOfTwo(t *testing.T, address string) map[string]*eventStream {
 			return false
 		}
 		lines := bufio.NewScanner(res.Body)
-		if !lines.Scan() || streams[lines.Text()] != nil {
+		if res.StatusCode != http.StatusOK || !lines.Scan() || streams[lines.Text()] != nil {
 			res.Body.Close()
 			return false
 		}

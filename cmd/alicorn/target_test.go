@@ -90,7 +90,7 @@ func TestAStopWaitsForTheServersEnd(t *testing.T) {
 		}
 		w.Write([]byte(`{"pid":` + itoa(process.Process.Pid) + `}`))
 	})
-	if err := awaitEnd(t.Context(), c, process.Process.Pid, 300*time.Millisecond); err != nil {
+	if err := awaitEnd(t.Context(), c, process.Process.Pid, patience); err != nil {
 		t.Error(err)
 	}
 	if n := asked.Load(); n <= last {

@@ -213,7 +213,12 @@ func TestSyscallConnWaits(t *testing.T) {
 		_, err := unix.Read(int(fd), make([]byte, 1))
 		return err != unix.EAGAIN
 	}
-	time.AfterFunc(10*time.Millisecond, func() { peer.Write([]byte("xy")) })
+	go func() {
+		for !c.waits() {
+			time.Sleep(10 * time.Microsecond)
+		}
+		peer.Write([]byte("xy"))
+	}()
 	if err := raw.Read(read); err != nil || calls != 2 {
 		t.Errorf("%d calls, %v; want 2", calls, err)
 	}

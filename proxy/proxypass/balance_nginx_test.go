@@ -102,10 +102,10 @@ func groupsBeside(t *testing.T, groups, locations string) (theirs, mine func() n
 // their status where that is no 200.
 func bodies(t *testing.T, nc net.Conn, n int, request func(i int) string) []string {
 	t.Helper()
-	nc.SetDeadline(time.Now().Add(patience))
 	r := bufio.NewReader(nc)
 	all := make([]string, n)
 	for i := range all {
+		nc.SetDeadline(time.Now().Add(patience))
 		io.WriteString(nc, request(i))
 		res, err := http.ReadResponse(r, nil)
 		if err != nil {

@@ -34,7 +34,7 @@ func TestFailuresAreLoggedAsNginxLogsThem(t *testing.T) {
 		{"nobody listens", "proxy_pass http://127.0.0.1:1/u/;"},
 		{"no answer", "proxy_pass http://" + closing.addr + "/u/;"},
 		{"silence", "proxy_pass http://" + silent.addr + ":/u/; proxy_read_timeout 100ms;"},
-		{"silence behind the head", "proxy_pass http://" + pausing.addr + "/u/; proxy_read_timeout 100ms; proxy_http_version 1.1;"},
+		{"silence behind the head", "proxy_pass http://" + pausing.addr + "/u/; proxy_read_timeout 1s; proxy_http_version 1.1;"},
 		{"no live server", "proxy_pass http://down/u/;"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

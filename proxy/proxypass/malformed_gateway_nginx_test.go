@@ -160,7 +160,7 @@ func TestMalformedAnswersOfGatewaysFareAsBehindNginx(t *testing.T) {
 			if g.keeps {
 				answers, keep = malformedRecords, "fastcgi_keep_conn on; "
 			}
-			text := keep + "P_param URI $uri; P_param REQUEST_METHOD $request_method; location / { P_pass peers; } location /short/ { P_pass peers; P_read_timeout 300ms; }"
+			text := keep + "P_param URI $uri; P_param REQUEST_METHOD $request_method; location / { P_pass peers; } location /short/ { P_pass peers; P_read_timeout 600ms; }"
 			d := duels(t, func() *malformedOrigin { return startMalformedGateway(t, g, answers) }, strings.ReplaceAll(text, "P_", g.name+"_"))
 			for i, a := range answers {
 				path := fmt.Sprintf("/x/%d", i)

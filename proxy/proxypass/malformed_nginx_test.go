@@ -534,7 +534,7 @@ func TestMalformedAnswersFareAsBehindNginx(t *testing.T) {
 		t.Errorf("got %d answers, want at least 80", len(malformedAnswers))
 	}
 	d := duels(t, func() *malformedOrigin { return startMalformed(t, malformedAnswers) },
-		"proxy_http_version 1.1; proxy_set_header Connection ''; location / { proxy_pass http://peers; } location /short/ { proxy_pass http://peers; proxy_read_timeout 300ms; }")
+		"proxy_http_version 1.1; proxy_set_header Connection ''; location / { proxy_pass http://peers; } location /short/ { proxy_pass http://peers; proxy_read_timeout 600ms; }")
 	for i, a := range malformedAnswers {
 		path := fmt.Sprintf("/x/%d", i)
 		if strings.HasSuffix(a.text, silence) {

@@ -46,8 +46,10 @@ type peerConn struct {
 	number int // of the connection, from 0
 }
 
-// request reads a request with its body; nil at the end of the connection.
+// request reads a request with its body; nil at the end of the connection. The time for it and
+// its answer begins anew.
 func (c *peerConn) request() (*http.Request, string) {
+	c.SetDeadline(time.Now().Add(patience))
 	r, err := http.ReadRequest(c.r)
 	if err != nil {
 		return nil, ""
@@ -176,6 +178,7 @@ func ask(t testing.TB, s *proxytest.Server, request string) (*http.Response, str
 
 func exchange(t testing.TB, nc net.Conn, r *bufio.Reader, request string) (*http.Response, string) {
 	t.Helper()
+	nc.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(nc, request); err != nil {
 		t.Fatal(err)
 	}

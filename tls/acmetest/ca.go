@@ -32,7 +32,7 @@ import (
 
 const (
 	// patience is how long a test waits for a program or an answer.
-	patience = 20 * time.Second
+	patience = 60 * time.Second
 	// attempts is how often ports are chosen if another process takes them first.
 	attempts = 3
 )

@@ -17,7 +17,7 @@ import (
 )
 
 // patience bounds waits for events that must happen.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // echoApp sends back each message.
 const echoApp = `
