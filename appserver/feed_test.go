@@ -215,7 +215,7 @@ func TestABodyThatEndsTooEarlyEndsItsRequest(t *testing.T) {
 		{"a client that resets", "", "Content-Length: 10\r\n\r\nabc", func(f *feeder) { f.tcp.SetLinger(0); f.tcp.Close() }, 0},
 		{"a client that closes between chunks", "", chunkedHead + "3\r\nabc\r\n", func(f *feeder) { f.tcp.Close() }, 0},
 		{"a client that ends its sending", "", "Content-Length: 10\r\n\r\nabc", func(f *feeder) { f.tcp.CloseWrite() }, 0},
-		{"silence", "client_body_timeout 100ms;", "Content-Length: 10\r\n\r\nabc", func(f *feeder) {}, 408},
+		{"silence", "client_body_timeout 1s;", "Content-Length: 10\r\n\r\nabc", func(f *feeder) {}, 408},
 		{"what is no chunk", "", chunkedHead + "3\r\nabc\r\n", func(f *feeder) { f.send("nonsense\r\n") }, 400},
 		{"too many bytes", "client_max_body_size 4;", chunkedHead + "3\r\nabc\r\n", func(f *feeder) { f.send("3\r\ndef\r\n") }, 413},
 	} {
