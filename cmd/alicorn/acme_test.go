@@ -127,10 +127,10 @@ func (h *httpsHost) log() string {
 	return string(text)
 }
 
-// await polls, with a patience that covers one more try after a failure.
+// await polls, with a patience that covers two renewals and one more try after a failure.
 func (h *httpsHost) await(done func() bool, failure string, args ...any) {
 	h.t.Helper()
-	for deadline := time.Now().Add(40 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * patience); !done(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			h.t.Fatalf(failure, args...)
 		}
