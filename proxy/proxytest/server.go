@@ -16,6 +16,12 @@
 // A Server and all that it started ends with its test.
 package proxytest
 
+// Files:
+//
+//   - server.go recorder.go ways.go pauses.go: a server, and the ways in which requests go through it
+//   - host.go log.go dir.go cert.go: what it has of the system, and in memory
+//   - nginx.go port.go nobody.go: other programs beside it, and their rights
+
 import (
 	"context"
 	"errors"
