@@ -12,6 +12,10 @@ import (
 const (
 	firstBackoff = 100 * time.Millisecond
 	lastBackoff  = 30 * time.Second
+	// busyBackoff is the longest time for workers that end over requests. Starting one soon costs
+	// processor time, starting it late costs all other requests of the application: a client that
+	// repeats a request that ends its worker must not stop the application for longer.
+	busyBackoff = 250 * time.Millisecond
 )
 
 // boots has the outcomes of starting workers. The pool's lock guards it.
@@ -99,7 +103,7 @@ func (p *Pool) decide(e *BootError) {
 // bootFailed notes why a start has failed, delays the next one, and logs the failure unless
 // failures are silent.
 func (p *Pool) bootFailed(e *BootError) {
-	p.backOff()
+	p.backOff(lastBackoff)
 	p.mu.Lock()
 	silent := p.silent
 	p.fails(e)
@@ -124,10 +128,12 @@ func (p *Pool) logFailure(e *BootError) {
 	p.logf(proxy.LevelError, "%s: %s", e.Worker, e.Error())
 }
 
-// backOff delays the next start, longer each time.
-func (p *Pool) backOff() {
-	d := min(firstBackoff<<min(p.failures, 16), lastBackoff)
-	p.failures++
+// backOff delays the next start, longer each time, but at most by most.
+func (p *Pool) backOff(most time.Duration) {
+	d := min(firstBackoff<<min(p.failures, 16), most)
+	if d < most {
+		p.failures++
+	}
 	p.mu.Lock()
 	p.delay(time.Now().Add(d))
 	p.mu.Unlock()

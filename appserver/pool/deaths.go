@@ -45,7 +45,7 @@ func (p *Pool) onExit(w *worker, exit Exit) {
 		p.bootFailed(w.boot)
 	case was == workerReady:
 		w.log(proxy.LevelError, "exited: %s; it held %d started requests", exit, lost)
-		p.onDeath(w, exit)
+		p.onDeath(w, exit, lost)
 	case was == workerCondemned:
 		w.log(proxy.LevelNotice, "ended: %s; %s", exit, w.reason)
 	}
@@ -92,15 +92,20 @@ func (p *Pool) settle(w *worker, exit Exit) (lost int) {
 }
 
 // onDeath delays the next start if w, which has ended unexpectedly, was ready for less than
-// stableAfter. Requests still wait for the next worker: otherwise a client that repeats a
-// request that ends its worker would make the pool refuse other requests.
-func (p *Pool) onDeath(w *worker, exit Exit) {
+// stableAfter; by little where w was busy: it had answered requests, or ended over lost ones. Requests
+// still wait for the next worker: otherwise a client that repeats a request that ends its worker
+// would make the pool refuse other requests.
+func (p *Pool) onDeath(w *worker, exit Exit, lost int) {
 	if time.Since(w.readied) > stableAfter {
 		p.failures = 0
 		p.noteDeaths(0, "")
 		return
 	}
-	p.backOff()
+	most := lastBackoff
+	if lost > 0 || w.served > 0 {
+		most = busyBackoff
+	}
+	p.backOff(most)
 	p.noteDeaths(p.young+1, fmt.Sprintf("its workers end as soon as they are ready, the last one with %s: "+
 		"a thread, a library or a request ends the process; the error log has its output", exit))
 }

@@ -116,3 +116,30 @@ func TestFailedStartsAreTriedAgainWithBackoff(t *testing.T) {
 		t.Errorf("a request gets %+v, want 503 with the time of the next start", f)
 	}
 }
+
+// Workers that end right after they became ready are started again later each time, unless they end
+// over requests: the others of the application must not wait for long.
+func TestARequestThatEndsEachWorkerDelaysStartsByLittle(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		served uint64
+		lost   int
+		most   time.Duration
+	}{
+		{"over nothing", 0, 0, lastBackoff},
+		{"after it has answered", 1, 0, busyBackoff},
+		{"over a request", 0, 1, busyBackoff},
+	} {
+		p := newTestPool(Settings{})
+		for i := range 20 {
+			w := &worker{pool: p}
+			w.readied, w.served = time.Now(), c.served
+			before := time.Now()
+			p.onDeath(w, Exit{Code: 1}, c.lost)
+			want := min(firstBackoff<<min(i, 16), c.most)
+			if most, least := p.next.Sub(before), time.Until(p.next); most < want || least > want {
+				t.Errorf("a worker ends %s, death %d: the next start comes after %s, want %s", c.name, i+1, least, want)
+			}
+		}
+	}
+}
