@@ -276,8 +276,7 @@ class Server:
 
     def request_id(self, id):
         """Returns the front's $request_id of the request."""
-        import hashlib
-        return hashlib.sha256(bytes.fromhex(self.key) + id.to_bytes(4, "little")).hexdigest()[:32]
+        return frames.request_id(self.key, id)
 
     def complain(self, id, text):
         """Has the front log what the application did wrong in this request."""

@@ -3,6 +3,7 @@
 import importlib
 import sys
 import traceback
+from codecs import unicode_escape_encode  # str.encode would import it once it is needed
 
 from . import logs
 
@@ -38,7 +39,7 @@ def _where(environ, request_id):
         where = "%s %s%s" % tuple(
             environ.get(key, "") for key in ("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO"))
         where += " (request %s)" % (environ.get("REQUEST_ID") or request_id())
-        return where.encode("unicode_escape").decode("ascii")
+        return unicode_escape_encode(where)[0].decode("ascii")
     except Exception:
         return "a request whose environ cannot be shown (request %s)" % request_id()
 

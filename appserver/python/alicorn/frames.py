@@ -8,6 +8,14 @@ little-endian, then a payload. Requests and response heads add the length of a p
 import marshal
 import struct
 
+try:  # hashlib brings OpenSSL; these are CPython's own
+    from _sha2 import sha256
+except ImportError:
+    try:
+        from _sha256 import sha256
+    except ImportError:
+        from hashlib import sha256
+
 # The lane's descriptors follow the bells.
 ZIP_FD, SETTINGS_FD, CHANNEL_FD, STATUS_FD, DIAGNOSTICS_FD, LOG_FD, BELL_FD = range(3, 10)
 
@@ -52,6 +60,12 @@ class ProtocolError(Exception):
 def control(kind, slot, id, value, flags=0):
     """Returns a frame whose payload is the marshalled value."""
     return HEADER.pack(kind, flags, slot, id) + marshal.dumps(value, 2)
+
+
+def request_id(key, id):
+    """Returns the front's $request_id of a request that has none. It imports nothing: an
+    application that has used up its descriptors fails, and its worker has to say for whom."""
+    return sha256(bytes.fromhex(key) + id.to_bytes(4, "little")).hexdigest()[:32]
 
 
 def plain(text, most=TEXT):

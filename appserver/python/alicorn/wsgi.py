@@ -17,7 +17,7 @@ from io import BytesIO
 from . import failure, logs
 from .arriving import BodyLost
 from .channel import Cancelled, ChannelClosed
-from .frames import END
+from .frames import END, request_id
 from .heads import Heads, Refused, listed
 
 JOINED = 65536  # bytes; a list of parts up to this is sent as one body
@@ -314,9 +314,7 @@ class Server:
 
     def request_id(self, id):
         """Returns the front's $request_id of the request."""
-        import hashlib
-        data = bytes.fromhex(self.key) + id.to_bytes(4, "little")
-        return hashlib.sha256(data).hexdigest()[:32]
+        return request_id(self.key, id)
 
     def run(self):
         """Serves until the front retires the worker; lets SystemExit and KeyboardInterrupt

@@ -166,6 +166,21 @@ def fails_unseen(environ, start_response):
     raise KeyError(how)
 
 
+def use_up_descriptors():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    try:
+        while True:
+            os.dup(0)
+    except OSError:
+        pass
+
+
+def fails_full(environ, start_response):
+    """Fails when it has used up its descriptors."""
+    use_up_descriptors()
+    raise ValueError("full")
+
+
 def awaits(flag):
     while not os.path.exists(flag):
         time.sleep(0.002)

@@ -250,6 +250,15 @@ def test_path_cannot_forge_log_lines(own):
         r"error in GET /raises/\nerror in \x1b[2J (request 1)"
 
 
+def test_failure_without_a_free_descriptor_is_a_500_with_its_request(own):
+    front = own()
+    front.ready()
+    for _ in range(2):
+        assert front.get("/fails_full").status == "500 Internal Server Error"
+        assert re.search(r"error in GET /fails_full \(request [0-9a-f]{32}\)\n", front.errors())
+    assert front.get("/hello").body == b"hello"
+
+
 def test_failure_after_the_head_aborts_and_closes(shared):
     shared.get("/happened")
     answer = shared.get("/raises_late")
