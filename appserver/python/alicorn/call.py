@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import time
+from collections import deque
 
 from . import frames
 from .streams import frame, wake
@@ -43,7 +44,7 @@ class Call:
     """A call of the application: what requests and WebSockets have in common."""
 
     __slots__ = ("server", "id", "scope", "path", "more", "task", "began", "credit", "gone",
-                 "told", "waiter", "sender", "ended")
+                 "told", "waiter", "sender", "turns", "ended")
 
     def __init__(self, server, id, scope, more):
         self.server, self.id, self.scope, self.more = server, id, scope, more
@@ -54,6 +55,7 @@ class Call:
         self.told = False  # of the end, by receive()
         self.waiter = None  # a future: receive() waits for an event
         self.sender = None  # a future: send() waits for credit
+        self.turns = None  # futures, in a deque: send() of other tasks waits for that one
         self.ended = False  # the front has all of the answer
         self.began = time.monotonic()
 
@@ -113,9 +115,30 @@ class Call:
 
     async def turn(self):
         """Waits while the send() of another task waits for credit: it is in the midst of a
-        message."""
+        message. Who waits goes on in its order, and one alone for each message: if all looked
+        each time, n messages would cost n times n looks."""
+        if self.turns is None:
+            self.turns = deque()
+        add = self.turns.append
         while self.sender is not None:
-            await asyncio.wait((self.sender,))
+            place = self.server.loop.create_future()
+            add(place)
+            try:
+                await place
+            except BaseException:
+                self._next_turn()
+                raise
+            add = self.turns.appendleft  # who was first remains it
+        self._next_turn()
+
+    def _next_turn(self):
+        """Lets the next of those go on who wait for their turn; it looks once this one has sent
+        its message, or waits for credit."""
+        while self.turns:
+            place = self.turns.popleft()
+            if not place.done():  # else its task was cancelled
+                place.set_result(None)
+                return
 
     async def spend(self, size):
         """Waits until there is credit for size bytes; false: nobody wants them any more."""
@@ -125,6 +148,7 @@ class Call:
                 await self.sender
             finally:
                 self.sender = None
+                self._next_turn()
         if self.gone is not None or self.ended:
             return False
         self.credit -= size

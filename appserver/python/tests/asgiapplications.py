@@ -10,6 +10,8 @@ import sys
 import threading
 from array import array
 
+from applications import use_up_descriptors
+
 who = contextvars.ContextVar("who", default="nobody")
 events = []  # of the lifespan
 
@@ -78,6 +80,11 @@ async def hangs(scope, receive, send):
 
 
 async def fails(scope, receive, send):
+    raise ValueError("deliberately")
+
+
+async def fails_full(scope, receive, send):
+    use_up_descriptors()
     raise ValueError("deliberately")
 
 
@@ -397,6 +404,40 @@ async def sends_together(scope, receive, send):
                            for letter in "ab"))
 
 
+class Looks:
+    """Awaits something, and counts how often that was resumed."""
+
+    total = 0
+
+    def __init__(self, awaited):
+        self.awaited = awaited
+
+    def __await__(self):
+        inner = self.awaited.__await__()
+        while True:
+            try:
+                waits_for = inner.send(None)
+            except StopIteration:
+                return
+            yield waits_for
+            Looks.total += 1
+
+
+async def sends_crowded(scope, receive, send):
+    await receive()
+    await send({"type": "websocket.accept"})
+
+    async def one(number):
+        await Looks(send({"type": "websocket.send", "text": "%d" % number}))
+
+    tasks = [asyncio.ensure_future(one(number)) for number in range(1000)]
+    await asyncio.sleep(0)
+    for task in tasks[500:600]:
+        task.cancel()
+    await asyncio.wait(tasks)
+    print("resumed", Looks.total)
+
+
 async def sends_wide(scope, receive, send):
     await receive()
     await send({"type": "websocket.accept"})
@@ -532,7 +573,7 @@ ROUTES = {"/scope": shows_scope, "/api/scope": shows_scope, "/caf\xe9 x": shows_
           "/hint_splits": hint_splits, "/hint_long": hint_long, "/head_long": head_long,
           "/trailers_split": trailers_split, "/trailers_long": trailers_long,
           "/trailers_frame": trailers_frame, "/trailers_twice": trailers_twice, "/hinted": hinted,
-          "/together": together, "/endless": endless, "/sends_on": sends_on,
+          "/together": together, "/fails_full": fails_full, "/endless": endless, "/sends_on": sends_on,
           "/answers_late": answers_late, "/thread_sends": thread_sends,
           "/receives_for_ever": receives_for_ever, "/sends_deeply": sends_deeply, "/walks": walks,
           "/works_on": works_on, "/fifo": fifo, "/starts_a_program": starts_a_program, "/fails_beside": fails_beside, "/changes_headers": changes_headers,
@@ -542,7 +583,7 @@ ROUTES = {"/scope": shows_scope, "/api/scope": shows_scope, "/caf\xe9 x": shows_
           "/swallows": swallows, "/forks": forks, "/closes": closes, "/leaves": leaves,
           "/subtask_exits": subtask_exits, "/zerocopy": zerocopy, "/receives": receives}
 SOCKETS = {"/refuses": refuses, "/denies": denies, "/breaks": breaks, "/deaf": deaf,
-           "/together": sends_together, "/wide": sends_wide, "/accepts_long": accepts_long,
+           "/together": sends_together, "/crowded": sends_crowded, "/wide": sends_wide, "/accepts_long": accepts_long,
            "/reason_number": closing(5), "/reason_surrogate": closing("\udc80"),
            "/reason_long": closing("\xe9" * 100), "/gives_up": gives_up, "/left": answers_who_left,
            "/receives_for_ever": receives_for_ever, "/closes_late": closes_late,

@@ -1,6 +1,7 @@
 """What an ASGI application, or its front, gets wrong harms nobody else. By the protocol."""
 
 import os
+import re
 import signal
 import socket
 import struct
@@ -69,6 +70,29 @@ def test_what_two_tasks_send_stays_apart(asgi):
             credit(front, id, len(frame.payload) + 64)
             text, flags = text + frame.payload, frame.flags
         assert text == bytes([letter]) * 300000
+
+
+def test_who_waits_for_the_message_of_another_task_looks_but_once(asgi):
+    front = asgi(window=200)  # a message costs 65 bytes and more
+    id = front.socket("/crowded")
+    front.next("A")
+    texts = []
+    while len(texts) < 900:
+        frame = front.next("M")
+        credit(front, id, len(frame.payload) + 64)
+        texts.append(int(frame.payload))
+    assert texts == [number for number in range(1000) if not 500 <= number < 600]
+    poll(lambda: front.output(), "the application does not end")
+    resumed = int(front.output().split()[1])
+    assert resumed <= 4 * 1000, "1000 messages have woken their tasks %d times" % resumed
+
+
+def test_failure_without_a_free_descriptor_is_a_500_with_its_request(asgi):
+    front = asgi()
+    for _ in range(2):
+        assert front.fetch("/fails_full").status == "500 Internal Server Error"
+        assert re.search(r"error in GET /fails_full \(request [0-9a-f]{32}\)\n", front.errors())
+    assert front.fetch("/").body == b"hello"
 
 
 def test_a_response_without_a_body_is_complete(asgi):
