@@ -38,7 +38,7 @@ func TestVerdictOnAttacks(t *testing.T) {
 		slow  time.Duration
 		fails int
 		holds bool
-		other time.Duration // slowest during the same attacks on another server; 0: not measured
+		pair  time.Duration // slowest during the same attacks on nginx with gunicorn; 0: not measured
 	}{
 		{"as quick as in quiet", 20 * ms, 20 * ms, 0, true, 0},
 		{"twice as slow", 20 * ms, 40 * ms, 0, true, 0},
@@ -46,9 +46,9 @@ func TestVerdictOnAttacks(t *testing.T) {
 		{"slow, below the floor", 1 * ms, 16 * ms, 0, true, 0},
 		{"slow, above the floor", 1 * ms, 17 * ms, 0, false, 0},
 		{"a request that failed", 20 * ms, 20 * ms, 1, false, 0},
-		{"slow, as elsewhere", 20 * ms, 100 * ms, 0, true, 50 * ms},
-		{"slower than elsewhere", 20 * ms, 101 * ms, 0, false, 50 * ms},
-		{"slower than a quick server elsewhere", 20 * ms, 40 * ms, 0, true, 5 * ms},
+		{"slow, as the pair", 20 * ms, 100 * ms, 0, true, 100 * ms},
+		{"slower than the pair", 20 * ms, 101 * ms, 0, false, 100 * ms},
+		{"slower than a quick pair", 20 * ms, 40 * ms, 0, true, 5 * ms},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -62,10 +62,10 @@ func TestVerdictOnAttacks(t *testing.T) {
 			attacked.take([]*tally{latencies(100, ms, test.slow, test.fails)})
 			attacked.take([]*tally{latencies(100, ms, time.Hour, 0)}) // one noisy round does not count
 			attacked.take([]*tally{latencies(100, ms, test.slow, 0)})
-			if test.other > 0 {
-				elsewhere := measured{name: "an attack"}
-				elsewhere.take([]*tally{latencies(100, ms, test.other, 0)})
-				attacked.addElsewhere(elsewhere)
+			if test.pair > 0 {
+				pair := measured{name: "an attack"}
+				pair.take([]*tally{latencies(100, ms, test.pair, 0)})
+				attacked.addPair(pair)
 			}
 			err := h.report(&out, "alicorn", quiet, []measured{attacked})
 			if (err == nil) != test.holds || err != nil && !errors.Is(err, errBroken) {
@@ -85,7 +85,7 @@ func TestAnAttackThatTriedNothingProvesNothing(t *testing.T) {
 	h.launch = func(group []attack, _ target) (*launched, error) {
 		return &launched{tried: tried, end: func() (map[string]int64, error) { return map[string]int64{"a": 3, "b": 0}, nil }}, nil
 	}
-	_, err := h.beside(t.Context(), []attack{{name: "a"}, {name: "b"}}, target{}, time.Millisecond)
+	_, err := h.beside(t.Context(), "", []attack{{name: "a"}, {name: "b"}}, target{}, time.Millisecond)
 	if !errors.Is(err, errBroken) || !strings.Contains(err.Error(), "the attack b tried nothing") {
 		t.Errorf(`error is %v, want %v and "the attack b tried nothing" in it`, err, errBroken)
 	}
@@ -186,7 +186,7 @@ func TestTheLoadWaitsForTheFirstTries(t *testing.T) {
 	}}
 	h := &hostile{launch: assailWithin, load: steady{addr: backend.Listener.Addr().String(), errands: []errand{{"page", "/", "page"}},
 		rate: 100, visitors: 1, fresh: 50, report: io.Discard}}
-	if m, err := h.beside(t.Context(), []attack{late}, target{}, time.Millisecond); err != nil || m.tries != 1 {
+	if m, err := h.beside(t.Context(), "", []attack{late}, target{}, time.Millisecond); err != nil || m.tries != 1 {
 		t.Errorf("the attack tried %d times, %v; want 1", m.tries, err)
 	}
 }
