@@ -92,9 +92,9 @@ func (p *Pool) settle(w *worker, exit Exit) (lost int) {
 }
 
 // onDeath delays the next start if w, which has ended unexpectedly, was ready for less than
-// stableAfter; by little where w was busy: it had answered requests, or ended over lost ones. Requests
-// still wait for the next worker: otherwise a client that repeats a request that ends its worker
-// would make the pool refuse other requests.
+// stableAfter. The delay is short if w had answered requests, or if requests were lost with it.
+// Requests still wait for the next worker: otherwise a client that repeats a request that ends its
+// worker would make the pool refuse other requests.
 func (p *Pool) onDeath(w *worker, exit Exit, lost int) {
 	if time.Since(w.readied) > stableAfter {
 		p.failures = 0

@@ -31,8 +31,8 @@ const pairHostileFile = `    limit_req_zone $server_port zone=hostile:1m rate=10
     }
 `
 
-// withPair calls f with nginx in front of gunicorn, which has the same applications, files
-// and limits as alicorn has, and what there is to attack of it.
+// withPair starts nginx in front of gunicorn, with the applications, files and limits that
+// alicorn has, and calls f with what there is to attack of it.
 func (h *hostile) withPair(ctx context.Context, f func(target) error) error {
 	site, err := newSite()
 	if err != nil {
