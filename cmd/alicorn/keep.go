@@ -38,7 +38,7 @@ func (p *program) image() image {
 func (i image) program() *program {
 	return &program{
 		options: options{config: i.Config, prefix: i.Prefix, errorLog: i.ErrorLog, global: i.Global},
-		name:    i.Name, port: i.Port, loops: i.Loops, single: i.Single, managed: i.Managed, gated: i.Gated && os.Getenv(keeper.AgainEnv) == "", folders: folders{i.Run, i.State, i.Cache, i.Logs},
+		name:    i.Name, port: i.Port, loops: i.Loops, single: i.Single, managed: i.Managed, gated: i.Gated && os.Getenv(keeper.AgainEnv) == "", split: true, folders: folders{i.Run, i.State, i.Cache, i.Logs},
 	}
 }
 
@@ -56,7 +56,7 @@ func keep(ctx context.Context, p *program, settings *processSettings, ready func
 	if err := ownFolders(p.folders, user); err != nil {
 		return failed(err)
 	}
-	p.running = settings.front()
+	p.running, p.split = settings.front(), true
 	p.workers = appserver.NewRuntime(appserver.Options{ReportStatic: true, Environ: p.environ()})
 	made := leftovers{upgrade: p.upgrade}
 	defer made.remove()
@@ -223,7 +223,7 @@ func (p *program) readForKeeper(res *config.Resources) (*keeper.Reading, error) 
 			return nil, err
 		}
 	}
-	return &keeper.Reading{Main: tree.Files[0], Tree: tree, Generation: ld.generation, Apps: appserver.Apps(ld.main)}, nil
+	return &keeper.Reading{Main: tree.Files[0], Tree: tree, Generation: ld.generation, Apps: appserver.Apps(ld.main), Priority: ld.process.Priority}, nil
 }
 
 // written returns the tree, which is in no file, with its text.

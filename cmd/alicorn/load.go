@@ -28,6 +28,7 @@ type program struct {
 	port    int  // the port of a server without listen
 	gated   bool // it takes over from another process once its applications have come up, or failed
 	single  bool // one application of serve, which must come up, and which each reload replaces
+	split   bool // it runs as a keeper and a front, and this is one of them
 	managed bool // a service manager has started it, and shows its messages
 	loops   int  // event loops of the front; 0 before its start: as many as worker_processes auto
 	folders folders
@@ -105,6 +106,7 @@ func (p *program) compile(tree *config.Tree, readErr error, res *config.Resource
 	ld.main = l.Read(tree.Root)
 	ld.process = proc.settings(ld.main)
 	ld.process.note(l, p.name)
+	ld.process.warnOfPriority(l, p.split)
 	g, err := proxy.Compile(l, ld.main, mods)
 	if err == nil && len(g.Servers) == 0 {
 		err = ld.serveNothing(p.name)

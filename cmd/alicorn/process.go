@@ -21,6 +21,7 @@ type processSettings struct {
 	GC              gcSettings
 	Loops           int        // worker_processes; 0: auto
 	LoopsPos        config.Pos // of worker_processes
+	Priority        keeper.Priority
 }
 
 func newProcess() process {
@@ -47,6 +48,7 @@ func (p process) directives() []config.Directive {
 			Set:  config.Duration(p.key, func(c *processSettings) *time.Duration { return &c.ShutdownTimeout })},
 		p.gcDirective(),
 		p.loopsDirective(),
+		p.priorityDirective(),
 		{Name: "events", In: config.Main, Block: true, Inside: eventsWithoutEffect(), Args: config.NoArgs, NoEffect: true,
 			Help: "connections need no settings."},
 	}, withoutEffect()...)
@@ -69,7 +71,7 @@ func eventsWithoutEffect() []config.Directive {
 // withoutEffect are directives of nginx in shared blocks that mean nothing here.
 func withoutEffect() []config.Directive {
 	all := noEffect(config.Main, config.SomeArg, "one process serves all connections, and the system chooses where it runs.",
-		"worker_cpu_affinity", "worker_priority", "thread_pool")
+		"worker_cpu_affinity", "thread_pool")
 	all = append(all, noEffect(config.Main, config.SomeArg, "the limit is raised to the system's hard limit at start.", "worker_rlimit_nofile")...)
 	all = append(all, noEffect(config.Main, config.OneArg, "there are no nginx worker processes to manage.",
 		"worker_rlimit_core", "working_directory", "lock_file", "timer_resolution", "debug_points")...)

@@ -61,7 +61,7 @@ func TestTheSocketUnitIsForTheDefaultSite(t *testing.T) {
 }
 
 // With the unit's capabilities and without new privileges the server binds
-// port 80, runs a front and a worker of two other users, writes a log in the
+// port 80, gives the front its priority, runs a front and a worker of two other users, writes a log in the
 // folder of one of them, closes the folder of state, and stops them all.
 func TestTheUnitsCapabilitiesAreEnough(t *testing.T) {
 	t.Parallel()
@@ -91,7 +91,7 @@ func TestTheUnitsCapabilitiesAreEnough(t *testing.T) {
 		}
 	}
 	write(t, dir, "app.py", "import os\ndef app(environ, start_response):\n    start_response('200 OK', [])\n    return [str(os.getuid()).encode()]\n")
-	write(t, dir, "alicorn.conf", "user "+front.Name+";\nerror_log logs/error.log notice;\n"+
+	write(t, dir, "alicorn.conf", "user "+front.Name+";\nworker_priority -3;\nerror_log logs/error.log notice;\n"+
 		"app web { wsgi app:app; workers 1; user daemon; python /usr/bin/python3; directory "+dir+"; }\n"+
 		"server { listen unix:"+sock+"; listen "+address+"; location / { app_pass web; } }\n")
 	cmd := startCommand(t, dir, nil, []string{"setpriv", "--bounding-set=" + bounds, "--inh-caps=-all", "--no-new-privs", ownProgram(t), "run", "-c", "alicorn.conf"})
@@ -120,7 +120,7 @@ func TestTheUnitsCapabilitiesAreEnough(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("the end: %v", err)
 	}
-	if _, err := os.Stat(filepath.Join(logs, "error.log")); err != nil {
-		t.Error(err)
+	if log, err := os.ReadFile(filepath.Join(logs, "error.log")); err != nil || strings.Contains(string(log), "worker_priority") {
+		t.Errorf("the log: %q, %v; want no complaint about worker_priority", log, err)
 	}
 }

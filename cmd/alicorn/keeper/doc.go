@@ -26,6 +26,6 @@ package keeper
 //   - identity.go shield_linux.go pair_linux.go wire.go message.go errors.go: users, and the wire between two
 //     processes
 //   - client.go service.go: what the front asks for, and what it gets
-//   - front.go upgrade.go group_linux.go: fronts and workers, started and ended
+//   - front.go priority.go renice_linux.go upgrade.go group_linux.go: fronts and workers, started and ended
 //   - host.go listen.go neighbours.go holder_linux.go inherited.go reserve.go logfile.go: addresses, descriptors and
 //     logs

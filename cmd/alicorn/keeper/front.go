@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -26,7 +27,7 @@ type front struct {
 	done chan struct{} // closed when its process is reaped and its wire is read to the end
 }
 
-// spawn starts a front with the user's credentials.
+// spawn starts a front with the user's credentials, and its Priority.
 func (k *Keeper) spawn() (f *front, err error) {
 	err = k.reserve.Spend(func() (err error) { f, err = k.startFront(); return err })
 	if err != nil {
@@ -35,6 +36,9 @@ func (k *Keeper) spawn() (f *front, err error) {
 	k.mu.Lock()
 	k.front = f.wire
 	k.mu.Unlock()
+	k.pid, k.nice = f.cmd.Process.Pid, 0
+	pending, current := k.readings()
+	k.prioritize(cmp.Or(current, pending))
 	return f, nil
 }
 

@@ -115,6 +115,10 @@ type Keeper struct {
 	handed    bool               // another process has taken over
 	abandon   context.CancelFunc // ends the upgrade under way; nil: there is none
 	reason    string             // why the front did not come up, in its own words
+
+	// What spawn sets, and settle uses only while the wire of that front is served.
+	pid  int // of the front
+	nice int // that it was given for worker_priority; 0: it has the keeper's
 }
 
 // life is what the keeper has been told about the end of the server.

@@ -18,6 +18,7 @@ type Reading struct {
 	Tree       *config.Tree
 	Generation *proxy.Generation // never started in this process; it holds the listeners
 	Apps       []*appserver.App
+	Priority   Priority // of the front
 
 	host   *recorder
 	number uint64 // counts the keeper's readings

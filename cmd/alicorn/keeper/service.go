@@ -233,6 +233,9 @@ func (k *Keeper) settle(ok bool) {
 		RemoveSockets(before.Generation, pending.Generation, k.o.Host.Inherited)
 		before.Generation.Resources.Release()
 	}
+	if ok {
+		k.prioritize(pending)
+	}
 }
 
 // forget releases a reading that does not serve, and removes the socket files

@@ -1,0 +1,38 @@
+package keeper
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+
+	"alicorn/config"
+	"alicorn/proxy"
+)
+
+// Priority is what nginx's directive worker_priority says of the front.
+type Priority struct {
+	Nice int        // nice value of its threads, -20 to 20; 0: the keeper's own
+	Pos  config.Pos // of the value in the configuration
+}
+
+// prioritize gives the front the priority that r, which may be nil, says, unless it was
+// given the same before. Workers keep the keeper's, since the keeper starts them. An
+// error is logged, and the front goes on. The front must not be reaped meanwhile: the
+// callers are spawn and, while the wire is served, settle.
+func (k *Keeper) prioritize(r *Reading) {
+	if r == nil || r.Priority.Nice == k.nice {
+		return
+	}
+	k.nice = r.Priority.Nice
+	nice, err := k.nice, error(nil)
+	if nice == 0 {
+		nice, err = niceOf(os.Getpid())
+	}
+	if err == nil {
+		err = renice(k.pid, nice)
+	}
+	if err != nil {
+		place := cmp.Or(r.Priority.Pos, config.Pos{File: r.Main, Line: 1, Col: 1})
+		k.log(proxy.LevelAlert, fmt.Sprintf("%s: worker_priority %d: %s; the front (pid %d) goes on", place, k.nice, err, k.pid))
+	}
+}
