@@ -6,8 +6,9 @@ import (
 	"alicorn/proxy/eventloop"
 )
 
-// turnFrames is how many frames of one worker a turn receives before others have their turn.
-const turnFrames = 128
+// turnFrames is how many frames of one worker a turn receives before others have their turn. With
+// 128 a worker that streams single bytes held the loop for two milliseconds at a time.
+const turnFrames = 32
 
 // Poll implements eventloop.Source: it receives frames of the worker, and wakes Exchanges. It
 // holds the reader's lock while it receives and handles a frame, but not while an Exchange goes

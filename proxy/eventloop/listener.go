@@ -35,10 +35,17 @@ type place struct {
 const atOnce = 4
 
 // share returns how many connections are accepted in turn t: one for eight other descriptors
-// of the turn, if that is more than atOnce. The turns of a loop with a thousand busy
-// connections are long. With four in each, new clients would come faster than they are
+// of the turn and one for each acceptEvery that the turn before took, if that is more than
+// atOnce. The turns of a loop with a thousand busy connections, or with workers that send
+// without end, are long. With four in each, new clients would come faster than they are
 // accepted, and each would wait behind hundreds, or until it tries again after a second.
-func share(t *Turn) int { return max(atOnce, t.behind/8) }
+func share(t *Turn) int { return max(atOnce, t.behind/8, int(t.last/acceptEvery)) }
+
+// acceptEvery bounds the time that accepting takes beside other work, about a tenth of it. While
+// others sent thousands of small frames, two hundred clients that came at once delayed the
+// next one by 100 ms, and with 500 µs by 30 ms. A shorter time lets attackers that connect and
+// leave in a loop take more from others.
+const acceptEvery = 500 * time.Microsecond
 
 // pause is how long accepting rests after an error. Most often there are no descriptors
 // left, and others may free some.

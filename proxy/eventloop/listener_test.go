@@ -263,9 +263,27 @@ func TestOneIsAcceptedInATurnWhereDescriptorsAreScarce(t *testing.T) {
 
 // New clients have their share of the turns of a loop with many busy connections.
 func TestALoopWithLongTurnsAcceptsMore(t *testing.T) {
-	for behind, want := range map[int]int{0: atOnce, 8: atOnce, 80: 10, 800: 100} {
-		if got := share(&Turn{behind: behind}); got != want {
-			t.Errorf("%d descriptors behind the listening one: %d are accepted, want %d", behind, got, want)
+	for _, c := range []struct {
+		behind int
+		last   time.Duration
+		want   int
+	}{
+		{0, 0, atOnce}, {8, acceptEvery, atOnce}, {80, 0, 10}, {800, 10 * acceptEvery, 100}, {8, 10 * acceptEvery, 10},
+	} {
+		if got := share(&Turn{behind: c.behind, last: c.last}); got != c.want {
+			t.Errorf("%d descriptors behind the listening one, a turn of %v before: %d are accepted, want %d", c.behind, c.last, got, c.want)
 		}
+	}
+}
+
+// A turn knows how long the one before took, unless the Loop has waited.
+func TestATurnKnowsTheLengthOfTheOneBefore(t *testing.T) {
+	turn := &Turn{now: time.Now().Add(-time.Hour)}
+	if turn.begin(false); turn.last < time.Hour {
+		t.Errorf("after a turn of an hour: %v", turn.last)
+	}
+	turn.now = time.Now().Add(-time.Hour)
+	if turn.begin(true); turn.last != 0 {
+		t.Errorf("after a wait of an hour: %v, want 0", turn.last)
 	}
 }

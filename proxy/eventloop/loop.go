@@ -152,7 +152,7 @@ func (l *Loop) run() {
 // lead handles what is ready, until another goroutine leads or the Loop ends. ended says that
 // the Loop has ended.
 func (l *Loop) lead(t *Turn) (ended bool) {
-	t.now = time.Now()
+	t.now, t.last = time.Now(), 0
 	for {
 		if l.count > 0 {
 			l.hesitation.worked(time.Duration(l.since(t.now)))
@@ -176,10 +176,11 @@ func (l *Loop) lead(t *Turn) (ended bool) {
 			return true
 		}
 		l.next, l.count = 0, l.poller.poll()
-		if l.count == 0 && !worked {
+		slept := l.count == 0 && !worked
+		if slept {
 			l.sleep()
 		}
-		t.now = time.Now()
+		t.begin(slept)
 	}
 }
 

@@ -14,6 +14,7 @@ type Turn struct {
 	// many short ones.
 	step atomic.Uint32
 	now  time.Time
+	last time.Duration // how long the turn before took; 0: the Loop has waited since
 	// behind is the number of ready descriptors that wait for the handler to return.
 	behind int
 	busy   bool // see Busy
@@ -26,6 +27,16 @@ const (
 
 	firstLost = left
 )
+
+// begin begins the next turn. slept: the Loop may have waited since the last one.
+func (t *Turn) begin(slept bool) {
+	now := time.Now()
+	t.last = 0
+	if !slept {
+		t.last = now.Sub(t.now)
+	}
+	t.now = now
+}
 
 // enter begins a handler's time.
 func (t *Turn) enter() { t.step.Store(t.step.Load() + 1) }
