@@ -9,6 +9,8 @@ import (
 
 	regexp2 "github.com/dlclark/regexp2/v2"
 	"golang.org/x/sys/unix"
+
+	"alicorn/proxy/eventloop"
 )
 
 // Limits of matches of a backtracking pattern.
@@ -90,6 +92,7 @@ func (r *Regexp) inTurn(text string, match func(*regexp2.Regexp) error) error {
 	if !r.turns.wait() {
 		return r.refusal(text, fmt.Sprintf("%d requests wait for matches that take long", maxWaiting))
 	}
+	eventloop.GiveWay()
 	alarmed := r.turns.alarmed()
 	began, pause := time.Now(), time.Duration(0)
 	defer func() { r.turns.give(pause) }()

@@ -20,3 +20,17 @@ func (d *Descriptor) Rest() {
 		<-d.loop.group.places
 	}
 }
+
+// Yield gives the place away, waits for one anew, and lets other threads run first. Labor
+// that consists of many small parts calls it between them. The owner must have detached.
+func (d *Descriptor) Yield() {
+	d.Rest()
+	d.Labor()
+	GiveWay()
+}
+
+// GiveWay lets other threads run that wait for this processor, such as the leader of a Loop and
+// workers of applications. Labor calls it before each part, because otherwise the system
+// lets them wait until the time slice of the labor ends (about 3 ms in Linux). The goroutine
+// must not lead a Loop.
+func GiveWay() { giveWay() }

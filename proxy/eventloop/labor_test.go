@@ -4,7 +4,10 @@ package eventloop
 
 import (
 	"runtime"
+	"sync/atomic"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // However much work there is, the scheduler can run each leader that comes back from
@@ -69,5 +72,56 @@ func TestLaborWaitsForAPlace(t *testing.T) {
 	}
 	if len(g.places) != 0 {
 		t.Errorf("%d places are taken at the end, want 0", len(g.places))
+	}
+}
+
+// Two threads share a processor. One gives way after each look at the other's work, which has
+// gone on then in some cases. Without that all looks are over before the first time slice ends.
+func TestOthersRunAfterGiveWay(t *testing.T) {
+	var here unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &here); err != nil {
+		t.Fatal(err)
+	}
+	var one unix.CPUSet
+	for cpu := 0; one.Count() == 0; cpu++ {
+		if here.IsSet(cpu) {
+			one.Set(cpu)
+		}
+	}
+	pin := func() {
+		runtime.LockOSThread() // never unlocked: the pinned thread ends with its goroutine
+		if err := unix.SchedSetaffinity(0, &one); err != nil {
+			t.Error(err)
+		}
+	}
+	const looks, enough = 5000, 3
+	var work atomic.Int64
+	var over atomic.Bool
+	working, ended, gone := make(chan bool), make(chan bool), make(chan int)
+	go func() {
+		defer close(ended)
+		pin()
+		close(working)
+		for !over.Load() {
+			work.Add(1)
+		}
+	}()
+	<-working
+	go func() {
+		pin()
+		n := 0
+		for i := 0; i < looks && n < enough; i++ {
+			before := work.Load()
+			if GiveWay(); work.Load() != before {
+				n++
+			}
+		}
+		gone <- n
+	}()
+	n := <-gone
+	over.Store(true)
+	<-ended
+	if n < enough {
+		t.Errorf("the other thread ran after %d of %d calls, want %d", n, looks, enough)
 	}
 }

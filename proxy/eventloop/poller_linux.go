@@ -105,6 +105,10 @@ func (p *poller) wait(d time.Duration) int {
 // as poll.
 func yield() { unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
 
+// giveWay is yield for a goroutine that does not lead. It tells Go's scheduler, so that a
+// garbage collection need not wait until this thread runs again.
+func giveWay() { unix.Syscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
+
 // ring ends a wait.
 func (p *poller) ring() {
 	one := uint64(1)

@@ -149,8 +149,7 @@ func (l looped) again() {
 
 func (l looped) yield() {
 	l.Detach()
-	l.Rest()
-	l.Labor()
+	l.Yield()
 }
 
 func (l looped) meanwhile(c *conn, f func()) {
