@@ -18,6 +18,7 @@ from array import array
 
 from . import frames
 from .arriving import arriving
+from .crumbs import Crumbs, Sender
 from .frames import (CANCELLED, DATA, END, FRAME, GRANTED, HEAD, HEADER, LENGTH, POSITION, PREFIX,
                      SIZED, ProtocolError)
 from .lane import Lane, RawLane, SharedLane, shared, store, store_apart
@@ -65,6 +66,7 @@ class Channel:
         self._remarks = set()
         self.lane = self.bodies = None
         self.shapes = Shapes({})
+        self.sender = Sender()
         self._page = None
         for descriptor in range(frames.ZIP_FD, frames.BELL_FD):
             os.set_inheritable(descriptor, False)
@@ -145,6 +147,7 @@ class Channel:
     def _abandon(self):
         # A fork that returned into our loop would take requests and answer for its parent.
         self.socket.close()
+        self.sender.abandon()
         if self.lane:
             self.lane.abandon()
 
@@ -193,6 +196,7 @@ class Slot:
         self._payload = self._buffer[SIZED.size:]
         self._recvmsg_into = channel.socket.recvmsg_into
         self._send = channel.send
+        self._crumbs = Crumbs(channel.sender, channel.send)
 
     def wait(self):
         """Waits for a request on the channel, and on the lane for what is put there now.
@@ -274,10 +278,14 @@ class Slot:
     def data(self, id, body, end):
         """Sends body bytes, in as many frames as they need; end marks the last."""
         size = len(body)
+        crumbs = self._crumbs
         if size <= COPIED and size <= self._credit:
             self._credit -= size
-            self._send(HEADER.pack(DATA, end, self.index, id) + body)
+            header = HEADER.pack(DATA, end, self.index, id)
+            if end or not crumbs.hold(header, body):
+                self._send(header + crumbs.rest() + body if crumbs.late else header + body)
             return
+        self._send_late(id)
         self._data(id, memoryview(body), end)
 
     def file(self, id, payload, descriptor, position):
@@ -288,6 +296,7 @@ class Slot:
 
     def abort(self, id, reason):
         """Tells the front that a response which has begun cannot be completed."""
+        self._send_late(id)
         self.channel.report(frames.ABORTED, frames.plain(reason), self.index, id)
 
     def complain(self, id, text):
@@ -312,6 +321,12 @@ class Slot:
 
     def _shared(self, length):
         return io.BytesIO(shared(self.channel.bodies, self._payload, length))
+
+    def _send_late(self, id):
+        if self._crumbs.late:
+            data = self._crumbs.rest()
+            if data:
+                self._send(HEADER.pack(DATA, 0, self.index, id) + data)
 
     def _data(self, id, body, end):
         most = min(FRAME - HEADER.size, self._window)

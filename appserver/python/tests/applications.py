@@ -486,6 +486,31 @@ def faults(environ, start_response):
     return text(start_response, b"%d" % taken)
 
 
+def crowd(environ, start_response):
+    """A thousand blocks, and a last one once the file exists that the query names."""
+    flag = environ["QUERY_STRING"]
+    start_response("200 OK", TEXT)
+    for number in range(1000):
+        yield b"%03d" % number
+    if flag == "fails":
+        raise ValueError("after a crowd")
+    while flag and not os.path.exists(flag):
+        time.sleep(0.01)
+    yield b"end"
+
+
+def crowd_forks(environ, start_response):
+    """A crowd, a child that wants to send one too, and the child's exit code."""
+    start_response("200 OK", TEXT)
+    for _ in range(1000):
+        yield b"x"
+    child = os.fork()
+    if not child:
+        for _ in range(1000):
+            yield b"y"
+    yield b"%d" % (os.waitpid(child, 0)[1] if child else 9)
+
+
 def app(environ, start_response):
     name = environ["PATH_INFO"].split("/")[1] or "hello"
     return globals()[name](environ, start_response)
