@@ -45,8 +45,10 @@ func newStreamSite(t testing.TB, settings pool.Settings, script func(f *pooltest
 	s := &site{fakes: &pooltest.Fakes{Script: script, Concurrency: settings.Streams}}
 	t.Cleanup(s.fakes.Wait)
 	var generation *proxy.Generation
+	dir := t.TempDir()
 	s.Server = proxytest.New(t, proxytest.Config{
-		Text:  "server { listen 127.0.0.1:8080; client_max_body_size 200m; location / { } }",
+		Dir:   dir,
+		Text:  "server { listen 127.0.0.1:8080; listen unix:" + dir + "/s; client_max_body_size 200m; location / { } }",
 		Serve: http1.Serve,
 		Modules: []proxy.Module{{
 			Name:       "pool",
