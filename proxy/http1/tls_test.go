@@ -77,14 +77,17 @@ func TestAnAuthoritysHandshakeIsNotServed(t *testing.T) {
 }
 
 func TestSomethingElseThanTLSOnATLSAddress(t *testing.T) {
-	s := newTLSServer(t, "client_header_timeout 200ms;")
-	for _, c := range []struct{ name, sent, want string }{
-		{"a plain request", get + "\r\n", "The plain HTTP request was sent to HTTPS port"},
-		{"rubbish", "\x00\x01\x02\x03\x04\x05\x06", ""},
-		{"silence", "", ""},
-		{"half a handshake", "\x16\x03\x01", ""},
+	patient, hasty := newTLSServer(t, "client_header_timeout 60s;"), newTLSServer(t, "client_header_timeout 200ms;")
+	for _, c := range []struct {
+		s                *proxytest.Server
+		name, sent, want string
+	}{
+		{patient, "a plain request", get + "\r\n", "The plain HTTP request was sent to HTTPS port"},
+		{hasty, "rubbish", "\x00\x01\x02\x03\x04\x05\x06", ""},
+		{hasty, "silence", "", ""},
+		{hasty, "half a handshake", "\x16\x03\x01", ""},
 	} {
-		nc := s.Dial("127.0.0.1:8443")
+		nc := c.s.Dial("127.0.0.1:8443")
 		io.WriteString(nc, c.sent)
 		answer, err := io.ReadAll(nc) // proxytest bounds it
 		if ne, ok := err.(interface{ Timeout() bool }); ok && ne.Timeout() {
