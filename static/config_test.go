@@ -152,6 +152,22 @@ func TestVaryStandsWhereThereIsAVariant(t *testing.T) {
 	}
 }
 
+// While the parts of many ranges are read, the loop goes on with other requests.
+func TestManyRangesGiveTheLeadAway(t *testing.T) {
+	s := start(t, folder(t, map[string]string{"a.txt": strings.Repeat("0123456789", 100)}), "server { listen 80; root ROOT; }")
+	for _, ranges := range []int{2, 32, 33, 300} {
+		answer := s.Raw("GET /a.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\nRange: bytes=0-0" + strings.Repeat(",2-2", ranges-1) + "\r\n\r\n")
+		if got := strings.Count(answer, "\r\nContent-Range: bytes 2-2/1000\r\n\r\n2\r\n"); got != ranges-1 {
+			t.Errorf("%d ranges: %d parts of the last, want %d", ranges, got, ranges-1)
+		}
+		if ranges > 32 {
+			proxytest.Eventually(t, func() bool { return s.Loops.Spare() > 0 }, "no other goroutine has led during %d ranges", ranges)
+		} else if s.Loops.Spare() > 0 {
+			t.Errorf("another goroutine has led during %d ranges", ranges)
+		}
+	}
+}
+
 func TestUnsatisfiableRangesNameTheSize(t *testing.T) {
 	s := start(t, folder(t, map[string]string{"a.txt": "0123456789", "page.html": "page"}),
 		"server { listen 80; root ROOT; location /p/ { alias ROOT/; error_page 416 /page.html; } }")
