@@ -160,6 +160,9 @@ func TestManyRangesGiveTheLeadAway(t *testing.T) {
 		if got := strings.Count(answer, "\r\nContent-Range: bytes 2-2/1000\r\n\r\n2\r\n"); got != ranges-1 {
 			t.Errorf("%d ranges: %d parts of the last, want %d", ranges, got, ranges-1)
 		}
+		if proxytest.Pausing() {
+			continue // no request leads
+		}
 		if ranges > 32 {
 			proxytest.Eventually(t, func() bool { return s.Loops.Spare() > 0 }, "no other goroutine has led during %d ranges", ranges)
 		} else if s.Loops.Spare() > 0 {
