@@ -64,10 +64,11 @@ type Descriptor struct {
 	fd      int
 	tag     int32
 	state   atomic.Uint32
-	labors  bool // the owner has one of the Group's places for labor
-	overran bool // the watch has taken the lead from the owner
-	polled  bool // the poller reports also when there is room
-	closed  bool // guarded by mu
+	labors  bool  // the owner has one of the Group's places for labor
+	overran bool  // the watch has taken the lead from the owner
+	polled  bool  // the poller reports also when there is room
+	closed  bool  // guarded by mu
+	yields  uint8 // calls of Yield, modulo 256
 	in      side
 	out     *side        // of writing; nil until someone waits for room
 	turn    *Turn        // of the straight code that runs; nil if it does not lead
