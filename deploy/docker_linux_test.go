@@ -299,9 +299,8 @@ func containerEnds(t *testing.T, probed *image, path string, served bool) {
 	if got := <-answer; strings.HasSuffix(got, "\r\n\r\nslept") != served {
 		t.Errorf("answer %q, want %v", got, served)
 	}
-	const cut = 7 * time.Second // worker_shutdown_timeout in examples/docker/alicorn.conf
-	if served && took >= cut {
-		t.Errorf("the container took %v to stop, with a request of half a second; want less than the %v after which requests are cut off", took, cut)
+	if served && took > 5*time.Second {
+		t.Errorf("the container took %v to stop, with a request of half a second", took)
 	}
 }
 

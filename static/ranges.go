@@ -25,10 +25,11 @@ func (st *site) sendRanges(x *proxy.Exchange, lk *lookup, value string) (done bo
 		r.Header.Add("Content-Range", s.ContentRange(size))
 		return true, sendPart(x, lk, s.Start, s.End-s.Start)
 	}
-	if len(spans) > spansInTurn {
-		x.Offload(func() {}) // afterwards the goroutine leads no loop
+	if len(spans) <= spansInTurn {
+		return true, sendMultipart(r, lk, spans)
 	}
-	return true, sendMultipart(r, lk, spans)
+	x.Offload(func() { err = sendMultipart(r, lk, spans) })
+	return true, err
 }
 
 // spansInTurn is the number of ranges up to which a request is answered in its turn of the loop.

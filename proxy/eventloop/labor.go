@@ -38,7 +38,7 @@ func (d *Descriptor) Yield() {
 const giveWayEvery = 8
 
 // GiveWay lets other threads run that wait for this processor, such as the leader of a Loop and
-// workers of applications. Labor calls it before each part, because otherwise the system
-// lets them wait until the time slice of the labor ends (about 3 ms in Linux). The goroutine
-// must not lead a Loop.
+// workers of applications. Long labor calls it now and then, because otherwise the system lets
+// them wait until the labor's time slice ends (about 3 ms in Linux). The goroutine must not lead
+// a Loop.
 func GiveWay() { giveWay() }

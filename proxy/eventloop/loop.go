@@ -152,7 +152,7 @@ func (l *Loop) run() {
 // lead handles what is ready, until another goroutine leads or the Loop ends. ended says that
 // the Loop has ended.
 func (l *Loop) lead(t *Turn) (ended bool) {
-	t.now, t.last = time.Now(), 0
+	t.begin(true)
 	for {
 		if l.count > 0 {
 			l.hesitation.worked(time.Duration(l.since(t.now)))

@@ -106,7 +106,7 @@ func TestSlowClientsAreCutAfterTheirTimeouts(t *testing.T) {
 				wg.Go(func() {
 					var got string
 					var took time.Duration
-					for end := time.Now().Add(patience); time.Now().Before(end); { // on a machine that is held up for a second the first tries may fail
+					for range 4 { // on a machine that is held up for a second the first tries may fail
 						nc := dial()
 						sent := make(chan struct{})
 						go func() { defer close(sent); send(nc, c.first, c.trickle) }()

@@ -67,8 +67,10 @@ func TestSlowHeadIsCut(t *testing.T) {
 		get + strings.Repeat("X: 1\r\n", 900),
 	} {
 		answer := ""
-		for end := time.Now().Add(patience); answer == "" && time.Now().Before(end); { // a machine that is held up may send the first byte too late
-			answer = trickle(t, s, request)
+		for range 4 { // a machine that is held up may send the first byte too late
+			if answer = trickle(t, s, request); answer != "" {
+				break
+			}
 		}
 		if !strings.HasPrefix(answer, "HTTP/1.1 408 ") {
 			t.Errorf("got the answer %.40q, want 408", answer)
@@ -92,7 +94,7 @@ func TestSilenceIsCut(t *testing.T) {
 			t.Parallel()
 			s := newServer(t, "lingering_timeout 50ms; "+c.settings)
 			got, err := "", error(nil)
-			for end := time.Now().Add(patience); time.Now().Before(end); { // a machine that is held up may send too late
+			for range 4 { // a machine that is held up may send too late
 				nc := s.Dial("127.0.0.1:8000")
 				io.WriteString(nc, c.request)
 				answer, readErr := io.ReadAll(nc)

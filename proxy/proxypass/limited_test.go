@@ -24,9 +24,9 @@ import (
 var limitedBody = strings.Repeat("0123456789", 15_000)
 
 // startLimited serves what an origin gives, whose answers say when they have ended.
-func startLimited(t *testing.T, secure, goroutines, looped bool) (s *proxytest.Server, ended chan bool) {
+func startLimited(t *testing.T, secure, goroutines, looped bool) (s *proxytest.Server, ended chan time.Time) {
 	t.Helper()
-	ended = make(chan bool, 1000)
+	ended = make(chan time.Time, 1000)
 	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if rate := r.URL.Query().Get("rate"); rate != "" {
 			w.Header().Set("X-Accel-Limit-Rate", rate)
@@ -41,7 +41,7 @@ func startLimited(t *testing.T, secure, goroutines, looped bool) (s *proxytest.S
 		for range times {
 			io.WriteString(w, limitedBody)
 		}
-		ended <- true
+		ended <- time.Now()
 	}))
 	t.Cleanup(origin.Close)
 	o, ssl := proxypass.Options{}, ""
@@ -80,13 +80,14 @@ func TestAnswersGoOutNoFasterThanLimitRateSays(t *testing.T) {
 		for _, c := range []struct {
 			target string
 			least  time.Duration
+			first  bool // the origin is done before the client
 		}{
-			{"/", time.Second},
-			{"/?length=1", time.Second},
-			{"/accel?rate=100000", time.Second},
-			{"/accel?rate=x", 0},
-			{"/?rate=0&length=1", 0},
-			{"/now?length=1", time.Second},
+			{"/", time.Second, true},
+			{"/?length=1", time.Second, true},
+			{"/accel?rate=100000", time.Second, true},
+			{"/accel?rate=x", 0, false},
+			{"/?rate=0&length=1", 0, false},
+			{"/now?length=1", time.Second, false},
 		} {
 			nc, began := dialLimited(s, secure), time.Now()
 			fmt.Fprintf(nc, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", c.target)
@@ -102,7 +103,9 @@ func TestAnswersGoOutNoFasterThanLimitRateSays(t *testing.T) {
 			if took < c.least {
 				t.Errorf("%s: took %s, want %s at least", c.target, took, c.least)
 			}
-			<-ended
+			if at := <-ended; c.first && !at.Before(began.Add(took)) {
+				t.Errorf("%s: the origin has waited for the client, want that it does not", c.target)
+			}
 		}
 		for _, target := range []string{"/slow?large=1", "/slow?large=1&length=1", "/accel?large=1&rate=10"} {
 			nc := dialLimited(s, secure)

@@ -179,10 +179,14 @@ func TestTheNextNameServerIsAskedIfOneFails(t *testing.T) {
 func TestAQuestionThatNobodyAnswersTimesOut(t *testing.T) {
 	silent := resolvertest.Start(t)
 	silent.Ignore("a.test")
-	r := newResolver(&options{servers: []string{silent.Addr}, valid: -1, ipv4: true}, "", 300*time.Millisecond)
+	r := newResolver(&options{servers: []string{silent.Addr}, valid: -1, ipv4: true}, "", 3*time.Second) // a machine that is held up still asks twice
 	defer r.Close()
+	r.resend = 50 * time.Millisecond
 	if got, want := look(r, host("a.test")), "a.test could not be resolved (110: Operation timed out)"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+	if got := silent.Asked("a.test"); got < 2 {
+		t.Errorf("got %d questions, want at least 2", got)
 	}
 }
 
