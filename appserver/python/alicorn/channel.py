@@ -66,7 +66,7 @@ class Channel:
         self._remarks = set()
         self.lane = self.bodies = None
         self.shapes = Shapes({})
-        self.sender = Sender()
+        self.sender = Sender(self.send)
         self._page = None
         for descriptor in range(frames.ZIP_FD, frames.BELL_FD):
             os.set_inheritable(descriptor, False)
@@ -196,7 +196,7 @@ class Slot:
         self._payload = self._buffer[SIZED.size:]
         self._recvmsg_into = channel.socket.recvmsg_into
         self._send = channel.send
-        self._crumbs = Crumbs(channel.sender, channel.send)
+        self._crumbs = Crumbs(channel.sender)
 
     def wait(self):
         """Waits for a request on the channel, and on the lane for what is put there now.
@@ -283,9 +283,11 @@ class Slot:
             self._credit -= size
             header = HEADER.pack(DATA, end, self.index, id)
             if end or not crumbs.hold(header, body):
-                self._send(header + crumbs.rest() + body if crumbs.late else header + body)
+                if crumbs.held:
+                    crumbs.rest()
+                self._send(header + body)
             return
-        self._send_late(id)
+        crumbs.rest()
         self._data(id, memoryview(body), end)
 
     def file(self, id, payload, descriptor, position):
@@ -296,7 +298,7 @@ class Slot:
 
     def abort(self, id, reason):
         """Tells the front that a response which has begun cannot be completed."""
-        self._send_late(id)
+        self._crumbs.rest()
         self.channel.report(frames.ABORTED, frames.plain(reason), self.index, id)
 
     def complain(self, id, text):
@@ -321,12 +323,6 @@ class Slot:
 
     def _shared(self, length):
         return io.BytesIO(shared(self.channel.bodies, self._payload, length))
-
-    def _send_late(self, id):
-        if self._crumbs.late:
-            data = self._crumbs.rest()
-            if data:
-                self._send(HEADER.pack(DATA, 0, self.index, id) + data)
 
     def _data(self, id, body, end):
         most = min(FRAME - HEADER.size, self._window)

@@ -2,66 +2,115 @@
 
 A frame costs this process a system call and the front a wake-up, for one byte as for thousands.
 PEP 3333 lets a server that has not sent a block go on with the application if another thread
-sends the block meanwhile. That thread is the Sender: it runs only while blocks are held, and
-sends them after a PERIOD, whatever the application does by then. A block that comes alone, or
-among few, is sent before the application goes on.
+sends the block meanwhile. That thread is the Sender: it sends what is held after a PERIOD,
+whatever the application does by then. A block that comes alone, or among few, is sent before the
+application goes on.
+
+Handlers of signals run in the main thread, where the application and its slot may be, and may
+raise anywhere in them. So that they lose no block, repeat none, and leave none behind for the
+next response, a slot gives a block away in one step that nothing interrupts, with the header of
+its own response, and shares no lock and no count with the Sender.
 """
 
-from _thread import allocate_lock, start_new_thread  # the system's, whatever gevent patches later
-from time import monotonic, sleep
+from _queue import SimpleQueue  # and
+from _thread import allocate_lock, start_new_thread  # the system's, whatever gevent patches
+from time import monotonic
 
 PERIOD = 0.001  # seconds; how long a block is held
 FEW = 16  # blocks in a period that are sent at once, each on its own
 SMALL = 1024  # bytes; a larger block is not held
-MOST = 16384  # bytes that are held
+MOST = 16384  # bytes that are held, and sent as one frame
+
+
+class Bell:
+    """One thread waits until another rings."""
+
+    def __init__(self):
+        self._lock = allocate_lock()
+        self._lock.acquire()
+
+    def wait(self, seconds=-1):
+        self._lock.acquire(True, seconds)
+
+    def ring(self):
+        try:
+            self._lock.release()
+        except RuntimeError:
+            pass  # it rings already
 
 
 class Sender:
-    """The thread that sends what the Crumbs of a process hold."""
+    """The thread that sends what a process holds."""
 
-    def __init__(self):
-        self.lock = allocate_lock()  # guards what is held, and is held while that is sent
-        self._due = []
+    def __init__(self, send):
+        self.abandoned = False  # nothing more is sent
+        self._send = send  # takes a frame
+        self._given = SimpleQueue()  # headers and blocks; or None and the bell of a slot that waits
+        self._bell = Bell()  # rings if a slot waits
         self._runs = False
+        self._only = allocate_lock()  # held by the thread that runs
 
-    def expect(self, crumbs):
-        """Has crumbs sent after a period; false if that is impossible. The caller holds the lock."""
-        self._due.append(crumbs)
+    def start(self):
+        """Has a thread run; false if that is impossible."""
         if not self._runs:
             try:
                 start_new_thread(self._run, ())
             except RuntimeError:  # the system has no more threads
-                self._due.clear()
                 return False
             self._runs = True
         return True
 
-    def _run(self):
-        while True:
-            sleep(PERIOD)
-            with self.lock:
-                due, self._due = self._due, []
-                self._runs = bool(due)
-                if not due:
-                    return
-                for crumbs in due:
-                    crumbs.send_late()
+    def give(self, header, block):
+        """Has a block sent after a period, in a frame that begins with header."""
+        self._given.put((header, block))
+
+    def flush(self):
+        """Returns when everything that this thread gave has been sent."""
+        sent = Bell()
+        self._given.put((None, sent))
+        self._bell.ring()
+        sent.wait()
 
     def abandon(self):
-        """Forgets everything, in a fork: there is no thread, and the parent's may hold the lock."""
-        self.__init__()
+        """Forgets everything, in a fork, where there is no thread."""
+        self.__init__(self._send)
+        self.abandoned = True
+
+    def _run(self):
+        with self._only:  # start() can be interrupted after it has started a thread
+            while True:
+                first = self._given.get()
+                self._bell.wait(PERIOD)
+                self._send_all(first)
+
+    def _send_all(self, given):
+        blocks = {}  # by header: those of a response
+        waiting = []
+        while given:
+            header, block = given
+            if header is None:
+                waiting.append(block)
+            else:
+                blocks.setdefault(header, []).append(block)
+            given = None if self._given.empty() else self._given.get()
+        try:
+            for header, parts in blocks.items():
+                data = b"".join(parts)
+                for start in range(0, len(data), MOST):
+                    self._send(header + data[start:start + MOST])
+        except Exception:
+            pass  # the front has gone, which a slot learns when it sends or waits
+        for sent in waiting:
+            sent.ring()
 
 
 class Crumbs:
-    """The blocks that one slot holds. All but send_late() is for the slot's thread."""
+    """Which blocks of one slot are held. All of it is for the slot's thread."""
 
-    def __init__(self, sender, send):
-        self.sender = sender
-        self.late = False  # there may be blocks that were not sent
-        self._send = send  # takes a frame
-        self._blocks = []
-        self._size = 0
-        self._header = None
+    def __init__(self, sender):
+        self.held = False  # there may be blocks that were not sent
+        self._sender = sender
+        self._size = 0  # bytes since rest(), which are held at most
         self._began = 0.0  # the period
         self._count = 0  # of the blocks in it
 
@@ -75,38 +124,19 @@ class Crumbs:
             self._count = FEW if crowd else 0
             self._began = now
         self._count += 1
-        if self._count <= FEW or len(block) > SMALL:
+        sender = self._sender
+        if self._count <= FEW or len(block) > SMALL or sender.abandoned or not sender.start():
             return False
-        with self.sender.lock:
-            self.late = True
-            if not self._blocks and not self.sender.expect(self):
-                return False
-            self._blocks.append(block)
-            self._size += len(block)
-            self._header = header
-            if age >= PERIOD or self._size >= MOST:  # the thread may wait for the interpreter
-                self._send_all()
+        self.held = True
+        self._size += len(block)
+        sender.give(header, block)
+        if age >= PERIOD or self._size >= MOST:  # the sender may wait for the interpreter
+            self.rest()
         return True
 
     def rest(self):
-        """Returns the bytes that are held, for the caller to send now."""
-        with self.sender.lock:
-            self.late = False
-            return self._take()
-
-    def send_late(self):
-        """Sends what is held. The caller holds the sender's lock."""
-        try:
-            self._send_all()
-        except Exception:
-            pass  # the front has gone, which the slot's thread learns when it sends or waits
-
-    def _send_all(self):
-        if self._blocks:
-            self._send(self._header + self._take())
-
-    def _take(self):
-        data = b"".join(self._blocks)
-        self._blocks.clear()
+        """Returns when everything that was held has been sent."""
+        if self.held and not self._sender.abandoned:
+            self._sender.flush()
+        self.held = False
         self._size = 0
-        return data

@@ -1,20 +1,23 @@
 """Many small blocks of a response: which of them are sent together, and when."""
 
 import os
+import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 
-from alicorn import crumbs
+from alicorn import channel, crumbs
 from alicorn.crumbs import FEW, MOST, PERIOD, SMALL, Crumbs, Sender
+from alicorn.frames import DATA, END, HEADER as FRAME_HEADER
 
 HEADER = b"header:"
 LONG = 60  # seconds that anything may take
 
 
 class Time:
-    """The clock of crumbs.py, which stands still, its sleep(), which waits for the test, and its
-    threads."""
+    """The clock of crumbs.py, which stands still, the sender's pause, which ends by the test or by
+    its bell, and its threads."""
 
     def __init__(self):
         self.now = 100.0
@@ -22,52 +25,60 @@ class Time:
         self.threads = []
 
     def start(self, run, arguments):
-        self.threads.append(threading.Thread(target=run, args=arguments))
+        self.threads.append(threading.Thread(target=run, args=arguments, daemon=True))
         self.threads[-1].start()
 
     def monotonic(self):
         return self.now
 
-    def sleep(self, seconds):
+    def wait(self, seconds):
         assert seconds == PERIOD
         assert self.passes.acquire(timeout=LONG)
+
+    def ring(self):
+        self.passes.release()
 
 
 @pytest.fixture
 def time(monkeypatch):
     clock = Time()
     monkeypatch.setattr(crumbs, "monotonic", clock.monotonic)
-    monkeypatch.setattr(crumbs, "sleep", clock.sleep)
+    make = Sender.__init__
+
+    def __init__(sender, send):
+        make(sender, send)
+        sender._bell = clock
+
+    monkeypatch.setattr(Sender, "__init__", __init__)
     monkeypatch.setattr(crumbs, "start_new_thread", clock.start)
     yield clock
-    for thread in clock.threads:
-        for _ in range(2):
-            clock.passes.release()  # to send what is held, and to find nothing
-        thread.join(LONG)
-        assert not thread.is_alive()
+    for _ in clock.threads:
+        clock.passes.release()  # then they wait for blocks
 
 
 class Slot:
     """What sends a response's blocks, as the slot does."""
 
-    def __init__(self, sender=None):
+    def __init__(self, sender=None, header=HEADER):
         self.sent = []
         self.came = threading.Semaphore(0)
-        self.crumbs = Crumbs(sender or Sender(), self.send)
+        self.header = header
+        self.crumbs = Crumbs(sender or Sender(self.send))
 
     def send(self, frame):
         self.sent.append(frame)
         self.came.release()
 
     def data(self, block):
-        if not self.crumbs.hold(HEADER, block):
-            self.send(HEADER + (self.crumbs.rest() if self.crumbs.late else b"") + block)
+        if not self.crumbs.hold(self.header, block):
+            self.crumbs.rest()
+            self.send(self.header + block)
 
     def crowd(self):
         """Gives so many blocks that the next small one is held."""
         for index in range(FEW):
             self.data(b"%d," % index)
-        assert self.sent == [HEADER + b"%d," % index for index in range(FEW)]
+        assert self.sent == [self.header + b"%d," % index for index in range(FEW)]
         del self.sent[:]
         self.came = threading.Semaphore(0)
 
@@ -78,7 +89,7 @@ class Slot:
 def test_few_blocks_of_a_period_are_sent_one_by_one(time):
     slot = Slot()
     slot.crowd()
-    assert not slot.crumbs.late
+    assert not slot.crumbs.held
 
 
 def test_what_is_held_is_sent_though_the_application_gives_no_more(time):
@@ -92,18 +103,27 @@ def test_what_is_held_is_sent_though_the_application_gives_no_more(time):
     assert slot.sent == [HEADER + b"abc"]
 
 
-def test_the_thread_ends_when_nothing_is_held_and_another_takes_its_place(time):
+def test_one_thread_sends_all(time):
     slot = Slot()
     slot.crowd()
     for block in b"a", b"b":
         slot.data(block)
         time.passes.release()
         slot.await_frame()
-        time.passes.release()
-        time.threads[-1].join(LONG)
-        assert not time.threads[-1].is_alive()
     assert slot.sent == [HEADER + b"a", HEADER + b"b"]
-    assert len(time.threads) == 2
+    assert len(time.threads) == 1
+
+
+def test_each_response_has_frames_of_its_own(time):
+    one = Slot(header=b"one:")
+    other = Slot(one.crumbs._sender, b"other:")
+    one.crowd()
+    other.crowd()
+    for block in b"a", b"b":
+        one.data(block)
+        other.data(block)
+    other.crumbs.rest()
+    assert one.sent == [b"one:ab", b"other:ab"]
 
 
 def test_a_crowd_that_goes_on_is_sent_period_by_period(time):
@@ -114,7 +134,8 @@ def test_a_crowd_that_goes_on_is_sent_period_by_period(time):
     slot.data(b"b")  # takes the first with it
     slot.data(b"c")
     assert slot.sent == [HEADER + b"ab"]
-    assert slot.crumbs.rest() == b"c"
+    slot.crumbs.rest()
+    assert slot.sent == [HEADER + b"ab", HEADER + b"c"]
 
 
 def test_after_a_pause_a_block_is_sent_at_once_behind_what_is_held(time):
@@ -123,8 +144,8 @@ def test_after_a_pause_a_block_is_sent_at_once_behind_what_is_held(time):
     slot.data(b"a")
     time.now += PERIOD * 3
     slot.data(b"b")
-    assert slot.sent == [HEADER + b"ab"]
-    assert not slot.crumbs.late
+    assert slot.sent == [HEADER + b"a", HEADER + b"b"]
+    assert not slot.crumbs.held
 
 
 def test_a_large_block_is_sent_at_once_behind_what_is_held(time):
@@ -132,7 +153,7 @@ def test_a_large_block_is_sent_at_once_behind_what_is_held(time):
     slot.crowd()
     slot.data(b"a")
     slot.data(b"b" * (SMALL + 1))
-    assert slot.sent == [HEADER + b"a" + b"b" * (SMALL + 1)]
+    assert slot.sent == [HEADER + b"a", HEADER + b"b" * (SMALL + 1)]
 
 
 def test_no_more_is_held_than_fits_a_frame(time):
@@ -141,7 +162,7 @@ def test_no_more_is_held_than_fits_a_frame(time):
     for _ in range(MOST // SMALL):
         slot.data(b"x" * SMALL)
     assert slot.sent == [HEADER + b"x" * MOST]
-    assert slot.crumbs.rest() == b""
+    assert not slot.crumbs.held
 
 
 def test_nothing_overtakes_what_the_thread_is_sending(time):
@@ -154,15 +175,15 @@ def test_nothing_overtakes_what_the_thread_is_sending(time):
         assert goes_on.wait(LONG)
         slot.send(frame)
 
-    slot.crumbs._send = send
+    slot.crumbs._sender._send = send
     slot.data(b"a")
     time.passes.release()
     assert begun.wait(LONG)
-    last = threading.Thread(target=lambda: slot.send(HEADER + slot.crumbs.rest() + b"b"))
+    last = threading.Thread(target=lambda: slot.data(b"b" * (SMALL + 1)))
     last.start()
     goes_on.set()
     last.join(LONG)
-    assert slot.sent == [HEADER + b"a", HEADER + b"b"]
+    assert slot.sent == [HEADER + b"a", HEADER + b"b" * (SMALL + 1)]
 
 
 def test_without_another_thread_no_block_is_held(time, monkeypatch):
@@ -177,32 +198,101 @@ def test_without_another_thread_no_block_is_held(time, monkeypatch):
     assert slot.sent == [HEADER + b"a", HEADER + b"b"]
 
 
-def test_a_front_that_has_gone_does_not_end_the_thread(time):
+def test_a_front_that_has_gone_holds_no_slot(time):
     def fail(frame):
         raise OSError("gone")
 
-    sender = Sender()
-    gone, other = Slot(sender), Slot(sender)
-    gone.crowd()
-    other.crowd()
-    gone.crumbs._send = fail
-    gone.data(b"a")
-    other.data(b"b")
-    time.passes.release()
-    other.await_frame()
-    assert other.sent == [HEADER + b"b"]
+    slot = Slot()
+    slot.crowd()
+    slot.crumbs._sender._send = fail
+    for block in b"a", b"b":
+        slot.data(block)
+        slot.crumbs.rest()
 
 
-def test_a_fork_has_a_sender_of_its_own(time):
-    sender = Sender()
-    slot = Slot(sender)
+def test_a_fork_sends_nothing_that_was_held(time):
+    slot = Slot()
     slot.crowd()
     slot.data(b"a")
-    with sender.lock:
-        sender.abandon()
-        assert not sender._runs
-    assert sender.lock.acquire(False)
-    sender.lock.release()
+    slot.crumbs._sender.abandon()
+    slot.crumbs.rest()
+    slot.data(b"b")  # a send that fails in a fork, whose socket is closed
+    assert slot.sent == [HEADER + b"b"]
+
+
+class Interrupt(Exception):
+    """What the handler of a signal raises."""
+
+
+def interrupted(run, line):
+    """Calls run, and raises Interrupt before that line of the modules is run in this thread; false
+    if there are fewer."""
+    files = crumbs.__file__, channel.__file__
+    left = [line]
+
+    def trace(frame, event, _):
+        if frame.f_code.co_filename not in files:
+            return None
+        if event == "line":
+            if not left[0]:
+                sys.settrace(None)
+                left[0] = -1
+                raise Interrupt
+            left[0] -= 1
+        return trace
+
+    sys.settrace(trace)
+    try:
+        run()
+    except Interrupt:
+        pass
+    finally:
+        sys.settrace(None)
+    return left[0] < 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 2 * FEW])
+def test_an_exception_anywhere_loses_nothing_and_leaves_nothing_for_the_next_response(
+        count, monkeypatch):
+    """A signal's handler raises, the application catches it and goes on, and other responses
+    follow."""
+    monkeypatch.setattr(crumbs, "monotonic", lambda: 1000.0)
+    monkeypatch.setattr(crumbs, "PERIOD", LONG)
+    frames = []
+    sender = Sender(frames.append)
+    blocks = [b"%05d" % number for number in range(4 * FEW)]
+    before = blocks[:FEW + 4] + [b"x" * (SMALL + 1), b"y"]
+    after = blocks[2 * FEW:2 * FEW + count] + [b"end"]
+    given = []
+
+    def crowd():
+        for block in before:
+            given.append(block)
+            slot.data(1, block, 0)
+
+    line, came = 0, True
+    while came:
+        del frames[:], given[:]
+        slot = channel.Slot(SimpleNamespace(
+            lane=None, sender=sender, send=frames.append,
+            socket=SimpleNamespace(recvmsg_into=None)), 0, None, 1 << 40)
+        came = interrupted(crowd, line)
+        for block in after:
+            slot.data(1, block, END * (block == b"end"))
+        slot.data(2, b"other", END)
+        assert sender.start()
+        sender.flush()
+        bodies = {1: b"", 2: b""}
+        for frame in frames:
+            kind, _, _, id = FRAME_HEADER.unpack_from(frame)
+            assert kind == DATA
+            bodies[id] += frame[FRAME_HEADER.size:]
+        assert bodies[2] == b"other"
+        whole = b"".join(given + after)
+        cut = b"".join(given[:-1] + after)  # without the block that was interrupted
+        assert bodies[1] in (whole, cut) if came else bodies[1] == whole, line
+        line += 1
+    assert line > 100  # there were so many lines to interrupt
 
 
 @pytest.mark.parametrize("threads", [1, 3])
