@@ -18,6 +18,7 @@ type body struct {
 	read     int64 // bytes of data that were read
 	await100 bool  // the client waits for 100 Continue
 	mode     readMode
+	next     error // what is wrong behind the data that was returned; the next read fails with it
 	err      error
 }
 
@@ -81,8 +82,32 @@ func (c *conn) forgetBody() {
 	}
 }
 
-// readBody is ReadBody without a record of its error.
+// readBody is ReadBody without a record of its error. It waits for data at most, and then
+// returns the data of all chunks that have come: a client that sends a byte a chunk costs its
+// reader no call for each.
 func (c *conn) readBody(p []byte) (int, error) {
+	b := &c.body
+	if b.next != nil {
+		return 0, b.next
+	}
+	n, err := c.readPart(p)
+	for err == nil && n > 0 && n < len(p) && c.r < c.w && !b.Ended() {
+		if b.Left() == 0 {
+			if b.next = c.readFraming(false); b.next != nil {
+				break
+			}
+			continue
+		}
+		m, _ := c.readRaw(p[n : n+int(min(int64(len(p)-n), b.Left()))]) // from the buffer
+		b.Take(int64(m))
+		b.read += int64(m)
+		n += m
+	}
+	return n, err
+}
+
+// readPart reads data without framing in it.
+func (c *conn) readPart(p []byte) (int, error) {
 	b := &c.body
 	if b.Ended() {
 		return 0, io.EOF
@@ -94,7 +119,7 @@ func (c *conn) readBody(p []byte) (int, error) {
 		}
 	}
 	if b.Left() == 0 {
-		if err := c.readFraming(); err != nil {
+		if err := c.readFraming(true); err != nil {
 			return 0, err
 		}
 		if b.Ended() {
@@ -186,11 +211,15 @@ func (c *conn) readWire(p, more []byte) (int, error) {
 	return 0, proxy.ErrNotYet
 }
 
-// readFraming reads the bytes between the data of two chunks, or after the last chunk.
-func (c *conn) readFraming() error {
+// readFraming reads the bytes between the data of two chunks, or after the last chunk;
+// without waits only those that have come.
+func (c *conn) readFraming(waits bool) error {
 	b := &c.body
 	for b.Left() == 0 && !b.Ended() {
 		if c.r == c.w {
+			if !waits {
+				return nil
+			}
 			if err := c.fillFraming(); err != nil {
 				return err
 			}

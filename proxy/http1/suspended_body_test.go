@@ -24,6 +24,7 @@ type collector struct {
 	secure bool
 	waits  chan bool  // gets a value each time that an exchange waits for more
 	failed chan error // gets the errors of reading
+	sizes  chan int   // gets the size of each part of a body
 }
 
 // collection is the Continuation of one exchange.
@@ -40,6 +41,7 @@ func (k *collection) Continue(x *proxy.Exchange) error {
 		k.body = append(k.body, p[:n]...)
 		switch err {
 		case nil:
+			k.of.sizes <- n
 		case io.EOF:
 			return x.Res.Reply(200, "text/plain", fmt.Appendf(nil, "[%s]", k.body))
 		case proxy.ErrNotYet:
@@ -53,7 +55,7 @@ func (k *collection) Continue(x *proxy.Exchange) error {
 }
 
 func newCollector(t *testing.T, secure, goroutines bool, settings string) *collector {
-	c := &collector{secure: secure, waits: make(chan bool, 1000), failed: make(chan error, 1000)}
+	c := &collector{secure: secure, waits: make(chan bool, 1000), failed: make(chan error, 1000), sizes: make(chan int, 1000)}
 	content := proxy.Module{Name: "content", Compile: func(_ *config.Scope, l *proxy.Location) error {
 		l.SetContent(proxy.HandlerFunc(func(x *proxy.Exchange) error { return (&collection{of: c}).Continue(x) }))
 		return nil
@@ -122,6 +124,39 @@ func TestABodyIsReadSuspended(t *testing.T) {
 				for range 3 {
 					s.send(nc, goroutines, c.parts...)
 					expectAnswers(t, r, c.want...)
+				}
+			})
+		})
+	}
+}
+
+// A client that sends a byte a chunk costs as few reads as one that sends large chunks.
+func TestChunksThatHaveComeAreReadTogether(t *testing.T) {
+	const head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+	for _, c := range []struct {
+		name, chunks string
+		want         []int
+	}{
+		{"whole", strings.Repeat("1\r\na\r\n", 60) + "0\r\n\r\n", []int{60}},
+		{"more than a buffer", strings.Repeat("1\r\na\r\n", 150) + "0\r\n\r\n", []int{100, 50}},
+		{"some beyond a buffer", strings.Repeat("30\r\n"+strings.Repeat("a", 48)+"\r\n", 3) + "0\r\n\r\n", []int{100, 44}},
+		{"before what is no chunk", strings.Repeat("1\r\na\r\n", 60) + "nonsense\r\n", []int{60}},
+		{"before too many bytes", strings.Repeat("1\r\na\r\n", 60) + "fff\r\n", []int{60}},
+	} {
+		proxytest.InAllWays(t, func(t *testing.T, secure, goroutines bool) {
+			t.Run(c.name, func(t *testing.T) {
+				s := newCollector(t, secure, goroutines, "client_max_body_size 1000;")
+				nc, r := s.connect()
+				io.WriteString(nc, head+c.chunks)
+				if _, err := r.ReadString('\n'); err != nil {
+					t.Fatalf("got no answer: %v", err)
+				}
+				var got []int
+				for range len(s.sizes) {
+					got = append(got, <-s.sizes)
+				}
+				if !slices.Equal(got, c.want) {
+					t.Errorf("got parts of %v bytes, want %v", got, c.want)
 				}
 			})
 		})
