@@ -167,7 +167,7 @@ func (a *alicorn) configuration(s *site, server *server) string {
 	if location == "" {
 		app, location = alicornAppOf(s), alicornLocation
 	}
-	return fmt.Sprintf(alicornFile, userLine(), server.dir, app, s.sharedDirectives(), server.addr, s.listenOptions(),
+	return fmt.Sprintf(alicornFile, s.mainLines(), server.dir, app, s.sharedDirectives(), server.addr, s.listenOptions(),
 		s.staticDir(), s.locations+location, s.apps)
 }
 

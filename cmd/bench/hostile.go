@@ -47,6 +47,9 @@ server {
 }
 `
 
+// hostilePriority is the nice value of what serves clients, as README proposes it.
+const hostilePriority = -10
+
 // ordinaryPage is what others visit.
 var ordinaryPage = benchCase{name: "page", app: "ordinary:app", path: "/",
 	want: func() []byte { return []byte("page" + strings.Repeat("x", 2044)) }}
@@ -216,8 +219,11 @@ func (h *hostile) shape(s *site, t *target) error {
 }
 
 // shapeAddresses chooses the addresses that are attacked, and the ordinary application.
+// What serves clients goes before applications, and before the programs that attack: these
+// take processors from it here, which they would not do from afar.
 func (h *hostile) shapeAddresses(s *site, t *target) (id *identity, err error) {
 	s.app, s.workers, s.threads = "ordinary:app", 2, 8
+	s.priority = hostilePriority
 	for _, addr := range []*string{&t.Hostile, &t.Secure, &t.Limited} {
 		if *addr, err = s.freeAddress(); err != nil {
 			return nil, err

@@ -65,6 +65,15 @@ func userLine() string {
 	return ""
 }
 
+// mainLines returns lines of a file's first level, which nginx and alicorn both know. Only
+// root can raise a priority.
+func (s *site) mainLines() string {
+	if s.priority == 0 || os.Geteuid() != 0 {
+		return userLine()
+	}
+	return fmt.Sprintf("%sworker_priority %d;\n", userLine(), s.priority)
+}
+
 // startNginx starts nginx alone, for files and as a proxy of the site's backend.
 func startNginx(s *site) (*server, error) {
 	server, err := newServer(s, "nginx")
@@ -168,7 +177,7 @@ func (s *server) launchNginx(site *site, location string) error {
 
 // nginxConfiguration returns nginx's configuration for the site, with one location more.
 func (s *server) nginxConfiguration(site *site, location string) string {
-	return fmt.Sprintf(nginxFile, userLine(), max(site.connections, 16384), s.dir, s.addr, site.staticDir(), location,
+	return fmt.Sprintf(nginxFile, site.mainLines(), max(site.connections, 16384), s.dir, s.addr, site.staticDir(), location,
 		site.connections, site.sharedDirectives(), site.listenOptions())
 }
 

@@ -39,6 +39,7 @@ type site struct {
 	settings    string
 	connections int // that a process of nginx may have
 	descriptors int // that a process of alicorn may have; 0: as many as this one
+	priority    int // worker_priority of nginx and alicorn: the nice value of what serves clients
 	// directives are further lines that mean the same to nginx and alicorn.
 	directives string
 	// apps and locations are further lines of alicorn's configuration, and
