@@ -74,6 +74,8 @@ python3-flask
 python3-django
 python3-uvicorn
 python3-uvloop
+python3-gevent
+python3-eventlet
 python3-httptools
 python3-websockets
 python3-wsproto

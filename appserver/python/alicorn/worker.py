@@ -9,10 +9,9 @@ import gc
 import os
 import signal
 import sys
-import threading
-import time
+from time import sleep  # the system's, whatever the application patches
 
-from . import failure, frames, journal, loader, logs, mount, readiness, statics, wsgi
+from . import failure, frames, journal, loader, logs, mount, readiness, statics, threads, wsgi
 from .channel import Channel, ChannelClosed, ChannelLost
 
 BOOT_FAILED = 3  # exit code
@@ -76,8 +75,13 @@ class Worker:
         self.servers = [wsgi.Server(application, slot, settings) for slot in slots]
 
     def _start(self):
-        """Starts the threads."""
+        """Starts the threads; raises loader.LoadError."""
         if len(self.servers) > 1:
+            package = threads.unfit()
+            if package:
+                raise loader.LoadError(
+                    "its import has replaced Python's threads by %s's, whose locks do not work "
+                    "between threads of a worker: set \"threads 1\" and more workers" % package)
             self._start_threads()
         if self.settings.get("heartbeat"):
             self._start_heartbeat(self.servers[0].marks, self.settings["heartbeat"] / 1000)
@@ -105,10 +109,7 @@ class Worker:
 
     def _start_threads(self):
         for server in self.servers:
-            name = "alicorn-%d" % server.slot.index
-            thread = threading.Thread(target=self._serve, args=(server,), name=name, daemon=True)
-            thread.start()
-            self.threads.append(thread)
+            self.threads.append(threads.start("alicorn-%d" % server.slot.index, self._serve, server))
 
     @staticmethod
     def _start_heartbeat(page, longest):
@@ -117,9 +118,9 @@ class Worker:
         def beat():
             while True:
                 page[frames.HEARTBEAT] = page[frames.HEARTBEAT] + 1 & 0xffffffff
-                time.sleep(pause)
+                sleep(pause)
 
-        threading.Thread(target=beat, name="alicorn-heartbeat", daemon=True).start()
+        threads.start("alicorn-heartbeat", beat)
 
     def _serve(self, server):
         while True:
