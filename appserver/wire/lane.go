@@ -3,13 +3,14 @@ package wire
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math/bits"
 	"sync/atomic"
 	"unsafe"
 )
 
 // Lane passes requests and whole responses through memory that is shared with a worker
-// (PROTOCOL.md, "The lane"), without a system call. Callers of Next, Put and TakeBack must
+// (PROTOCOL.md, "The lane"), without a system call. Callers of Next, Put, TakeBack and Check must
 // hold the pool's lock; callers of Receive, Answered, EndReads and SetBusy must hold the
 // reader's.
 //
@@ -21,6 +22,9 @@ type Lane struct {
 	size   uint32      // how many entries there are each way
 	ids    []uint32    // the ids of the requests in the entries
 	puts   uint32      // how many requests were put
+	taken  uint32      // how many requests the worker has taken at the least, as it has said
+	low    uint32      // PUT was lowered from low to high, at most: while TAKEN is one of
+	high   uint32      // these counts, the worker may find so, and lower it by one
 	reads  uint32      // how many responses were received
 	last   uint32      // after EndReads: how many responses may be received
 	ended  bool        // EndReads was called
@@ -58,7 +62,12 @@ const (
 	LaneBusy     = 384
 )
 
-var errLane = errors.New("the lane's counters or lengths are out of bounds")
+// The breaches of the protocol in the lane. Errors of TakeBack, Check and Receive wrap ErrLane.
+var (
+	ErrLane = errors.New("the lane is not as the protocol has it")
+	errLane = fmt.Errorf("%w: its counters or lengths are out of bounds", ErrLane)
+	errBack = fmt.Errorf("%w: its count of requests that were taken has gone back", ErrLane)
+)
 
 // laneLength returns the number of entries each way for requests requests: a power of 2.
 func laneLength(requests int) uint32 { return 1 << bits.Len(uint(requests-1)) }
@@ -121,15 +130,11 @@ const contests = 4
 // breach of the protocol.
 func (l *Lane) TakeBack() (id uint32, ok bool, err error) {
 	for range contests {
-		// The worker's word is one ahead while it tries to take a request that we have
-		// taken back.
-		n := int32(l.puts - l.word(LaneTaken).Load())
-		if n < -1 || n > int32(l.size) {
-			return 0, false, errLane
+		n, err := l.untaken()
+		if err != nil || n <= 0 {
+			return 0, false, err
 		}
-		if n <= 0 {
-			return 0, false, nil
-		}
+		l.lowers()
 		l.announce(LanePut, l.puts-1)
 		if n := int32(l.puts - l.word(LaneTaken).Load()); n > 0 {
 			l.puts--
@@ -138,6 +143,45 @@ func (l *Lane) TakeBack() (id uint32, ok bool, err error) {
 		l.announce(LanePut, l.puts)
 	}
 	return 0, false, nil
+}
+
+// Check returns a breach of the protocol in the worker's count of requests that it has taken, which
+// is checked against what it was at earlier calls of Check and TakeBack.
+func (l *Lane) Check() error {
+	_, err := l.untaken()
+	return err
+}
+
+// untaken returns how many requests the worker has not taken. That is -1 while it tries to take a
+// request that we have taken back.
+func (l *Lane) untaken() (n int32, err error) {
+	taken := l.word(LaneTaken).Load()
+	if n = int32(l.puts - taken); n < -1 || n > int32(l.size) {
+		return 0, errLane
+	}
+	if int32(taken-l.taken) < 0 {
+		return 0, errBack
+	}
+	if int32(taken-l.low) >= 0 && int32(l.high-taken) >= 0 {
+		taken--
+	}
+	if int32(taken-l.taken) > 0 {
+		l.taken = taken
+	}
+	return n, nil
+}
+
+// lowers notes that PUT is lowered.
+func (l *Lane) lowers() {
+	if int32(l.high-l.taken) <= 0 {
+		l.low, l.high = l.puts, l.puts
+	}
+	if int32(l.puts-l.low) < 0 {
+		l.low = l.puts
+	}
+	if int32(l.puts-l.high) > 0 {
+		l.high = l.puts
+	}
 }
 
 // Holds reports whether there is a request that the worker has not taken.

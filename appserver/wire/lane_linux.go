@@ -12,7 +12,7 @@ import (
 // memory that the worker cannot shorten, the lane is nil.
 func NewLane(requests int, begin uint32) (*Lane, *os.File, error) {
 	size := laneLength(requests)
-	l := &Lane{size: size, ids: make([]uint32, size), puts: begin, reads: begin}
+	l := &Lane{size: size, ids: make([]uint32, size), puts: begin, taken: begin, low: begin, high: begin, reads: begin}
 	length := l.Geometry().Bytes()
 	memory, err := pageFile(length)
 	if err != nil {

@@ -4,6 +4,7 @@ package wire_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"sync/atomic"
 	"testing"
@@ -35,6 +36,9 @@ func TestTheWorkerTakesTheOldestAndTheFrontTheNewest(t *testing.T) {
 				t.Fatalf("the front: got %d, %v, %v, want the last of %v", got, ok, err, in)
 			}
 			in = in[:max(len(in)-1, 0)]
+		}
+		if err := ours.Check(); err != nil {
+			t.Fatal(err)
 		}
 		if n := theirs.Word(wire.LanePut).Load() - theirs.Word(wire.LaneTaken).Load(); int(n) != len(in) {
 			t.Fatalf("got PUT - TAKEN = %d, want %d", n, len(in))
@@ -81,10 +85,17 @@ func TestBothSidesTakeAtOnce(t *testing.T) {
 			id++
 		}
 		if rand.IntN(3) == 0 {
-			if id, ok, _ := ours.TakeBack(); ok {
+			id, ok, err := ours.TakeBack()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ok {
 				by[id].Add(1)
 				in--
 			}
+		}
+		if err := ours.Check(); err != nil {
+			t.Fatal(err)
 		}
 	}
 	for in != received.Load() {
@@ -95,6 +106,59 @@ func TestBothSidesTakeAtOnce(t *testing.T) {
 		if n := by[id+1].Load(); n != 1 {
 			t.Fatalf("request %d: got it taken %d times, want 1", id+1, n)
 		}
+	}
+}
+
+// The count of requests that were taken does not go back, except by one for a request that both
+// sides have tried for. In the steps the front puts (p), takes back (b) and checks (c), the worker
+// takes (t), announces (a) and says one less (-).
+func TestTheCountOfTakenRequestsDoesNotGoBack(t *testing.T) {
+	for _, c := range []struct {
+		name, steps string
+		want        bool // a breach, at the end
+	}{
+		{"taken", "ppptcptc", false},
+		{"taken, and denied", "ptc-", true},
+		{"taken, and one of two denied", "ppttc-", true},
+		{"denied before the front has looked", "pt-", false},
+		{"denied below requests that were taken back", "ptppbb-", true},
+		{"denied that was never tried for", "ppppbttc-", true},
+		{"denied above one that was taken back before", "pbppptttcpppbtc-", true},
+		{"announced, but taken back", "pbac-", false},
+		{"announced, but another one by now", "pbacpc-", false},
+		{"announced, twice denied", "ptcpbac--", true},
+		{"announced, the newest of two that were taken back", "ppppbbttac-", false},
+		{"announced, a newer one than was taken back before", "ppppbppbttttac-", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ours, theirs := wiretest.Pair(t, 9)
+			word, err := theirs.Word(wire.LaneTaken), error(nil)
+			for _, step := range c.steps {
+				if err != nil {
+					t.Fatal(err)
+				}
+				switch step {
+				case 'p':
+					ours.Put(1, end(wire.KindRequest, 1))
+				case 'b':
+					_, _, err = ours.TakeBack()
+				case 'c':
+					err = ours.Check()
+				case 't':
+					theirs.Take()
+				case 'a':
+					word.Add(1)
+				case '-':
+					word.Add(^uint32(0))
+				}
+			}
+			if err := ours.Check(); errors.Is(err, wire.ErrLane) != c.want {
+				t.Errorf("got %v from Check, want a breach: %v", err, c.want)
+			}
+			if _, _, err := ours.TakeBack(); errors.Is(err, wire.ErrLane) != c.want {
+				t.Errorf("got %v from TakeBack, want a breach: %v", err, c.want)
+			}
+		})
 	}
 }
 
