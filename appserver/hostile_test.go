@@ -34,7 +34,7 @@ func TestAHostileWorkerHarmsOnlyItself(t *testing.T) {
 		{"broke the worker protocol", "short_frame unknown_frame long_frame unknown_id ends_twice two_heads data_of_another_slot " +
 			"data_after_the_end lying_length more_than_its_credit ready_twice failed_once_ready aborts_what_nobody_cancelled " +
 			"file_without_a_position file_at_no_position many_descriptors lingering_descriptors count_of_answers_leaps count_of_answers_goes_back " +
-			"count_of_taken_leaps count_of_taken_goes_back answers_what_it_has_not_taken"},
+			"count_of_taken_leaps count_of_taken_goes_back answers_what_it_has_not_taken denies_what_it_runs_and_dies"},
 		{"exited: |broke the worker protocol", "closes_everything leaves_a_child_that_goes_on"},
 		{"took longer than its timeout|broke the worker protocol", "stops_itself takes_requests_and_keeps_them writes_at_random"},
 		{"gave a file that cannot be sent: ", "lingering_socket_for_a_file directory_for_a_file pipe_for_a_file short_file file_beyond_its_end"},

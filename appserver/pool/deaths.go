@@ -60,7 +60,8 @@ func (p *Pool) isEnding() bool {
 
 // settle gives the jobs of a worker that has died to other workers, or fails them. It returns
 // how many started ones have failed. The rule is that of all upstreams: a request that was not
-// started is repeated, at most three times. The caller holds the lock.
+// started is repeated, at most three times if a worker had received it, else as mostLosses says.
+// If the worker is distrusted, all its requests count as started. The caller holds the lock.
 func (p *Pool) settle(w *worker, exit Exit) (lost int) {
 	p.takeAll(w)
 	rule := upstream.Repeat{On: upstream.OnError, Begun: upstream.BegunNever, Tries: 4}
@@ -68,24 +69,27 @@ func (p *Pool) settle(w *worker, exit Exit) (lost int) {
 		if j == nil {
 			continue
 		}
-		begun, talked := w.hasStarted(j), j.at == placeTalking
+		started, talked := w.hasStarted(j), j.at == placeTalking
+		begun := started || w.trust == distrusted
 		w.remove(j)
 		j.deaths++
 		switch {
-		case p.phase != phaseEnds && rule.Allows(&upstream.Outcome{Failure: upstream.OnError, Begun: begun, Tries: j.deaths}):
+		case p.phase != phaseEnds && rule.Allows(&upstream.Outcome{Failure: upstream.OnError, Begun: begun, Tries: int(j.deaths)}):
 			p.requeue(j)
 			continue
 		case talked:
 			lost++
 			p.post(event{kind: eventCutOff, socket: j.Socket, code: closeError})
+			j.Drop()
+		case started:
+			lost++
+			j.abort(fmt.Sprintf("worker %s (pid %d) ended while it ran the request: %s", w.name, w.process.Pid(), exit))
 		case begun:
 			lost++
-			j.fail(&proxy.Fail{Status: 502, Level: proxy.LevelError,
-				Reason: fmt.Sprintf("worker %s (pid %d) ended while it ran the request: %s", w.name, w.process.Pid(), exit)})
+			j.abort(fmt.Sprintf("worker %s (pid %d) broke the worker protocol and may have run the request: %s", w.name, w.process.Pid(), exit))
 		default:
-			j.fail(&proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: fmt.Sprintf("%d workers in a row died before they started the request, the last was %s", j.deaths, w.name)})
+			j.abort(fmt.Sprintf("%d workers in a row died before they started the request, the last was %s", j.deaths, w.name))
 		}
-		j.Drop()
 	}
 	p.dispatch()
 	return lost

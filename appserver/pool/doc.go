@@ -14,12 +14,12 @@
 // Options.ParseHead decodes the head of an answer, Options.Launch starts the program.
 //
 // Invariants. Until a worker has marked a request as started, another worker gets it if that
-// worker fails. Requests start in the order of arrival: a request that comes back from a worker
-// takes its old place in the queue, and younger ones that workers have not received come back,
-// too. (Across workers this holds within the 20 ms after which a worker counts as slow.) No
-// worker idles while a request waits. The pool trusts nothing that a worker sends: a worker that
-// breaks the protocol (../PROTOCOL.md) is ended, and the front goes on. A slow client holds
-// neither a worker nor a pool that another one has succeeded.
+// worker fails, but not for ever (mostLosses). Requests start in the order of arrival: a request
+// that comes back from a worker takes its old place in the queue, and younger ones that workers
+// have not received come back, too. (Across workers this holds within the 20 ms after which a
+// worker counts as slow.) No worker idles while a request waits. The pool trusts nothing that a
+// worker sends: a worker that breaks the protocol (../PROTOCOL.md) is ended, and the front goes on.
+// A slow client holds neither a worker nor a pool that another one has succeeded.
 package pool
 
 // Files, in the order of the story:

@@ -88,7 +88,8 @@ type placing struct {
 	id      uint32
 	slot    int32 // the slot that answers; -1 before the first frame
 	wanted  interest
-	deaths  int           // how many workers died before they started it
+	deaths  int32         // how many workers died that had received it and had not started it
+	losses  int32         // how many workers were lost that had not received it
 	waited  time.Duration // how long it waited for a worker; 0 if one was free
 	silence time.Duration // for how long the client may have left
 	hints   []*Head       // early hints that the owner has not taken yet
@@ -244,6 +245,12 @@ func (j *Job) fail(f *proxy.Fail) {
 	j.Out.End(f)
 	j.advance(StageFailed)
 	j.tell(nil)
+}
+
+// abort ends a job that no worker has any more with 502, and drops the pool's reference to it.
+func (j *Job) abort(why string) {
+	j.fail(&proxy.Fail{Status: 502, Level: proxy.LevelError, Reason: why})
+	j.Drop()
 }
 
 // tell sends an event to the Exchange; see proxy.Waker.WakeIn. If t is nil, the caller may hold

@@ -111,13 +111,16 @@ func (p *Pool) retire(w *worker, to workerState, reason string) {
 	p.dispatch()
 }
 
-// retireAll retires all workers of a pool that stops, and answers waiting requests with 503.
+// retireAll retires all workers of a pool that stops.
 func (p *Pool) retireAll() {
 	for _, w := range slices.Clone(p.workers) {
 		p.retire(w, workerLeaving, "the pool stops")
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+}
+
+// expireAll answers the waiting requests of a pool that stops with 503, also those that come back
+// from a worker that ends. The caller holds the lock.
+func (p *Pool) expireAll() {
 	for p.queue.first != nil {
 		p.expire(p.queue.first, "stopped before a worker was free")
 	}

@@ -41,14 +41,15 @@ type gait struct {
 //	stuck            some have started; or it has none, and retry has come   onTrial
 //	stuck, onTrial   it has ended a job, or has started all                  starts
 //	any              it has broken the protocol in the memory that it        distrusted
-//	                 shares with the front, or cannot be sent jobs
+//	                 shares with the front, has answered a job that it did
+//	                 not have, or cannot be sent jobs
 type trust uint8
 
 const (
 	starts     trust = iota // it does, as far as is known
 	stuck                   // it does not: it gets none while others start theirs
 	onTrial                 // it was stuck, and may be sent one job
-	distrusted              // it gets none, and none is taken back: it will be killed
+	distrusted              // it gets none, and none is taken back: it will be killed, and those that it has count as started
 )
 
 // queueing is how many jobs a worker may be sent beyond those that it runs.

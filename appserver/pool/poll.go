@@ -123,8 +123,7 @@ func (w *worker) receiveFrame() (o outcome, more bool) {
 	}
 	switch {
 	case err != nil:
-		w.end(readBreach)
-		w.pool.post(event{kind: eventViolation, w: w, text: err.Error()})
+		w.breach(err)
 		return o, false
 	case n == 0:
 		w.end(readEnd)

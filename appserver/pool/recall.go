@@ -58,6 +58,12 @@ func (w *worker) hasQueued() bool {
 	return w.outstanding > w.threads || w.trust == stuck && w.outstanding > 0
 }
 
+// mostLosses is how many workers may be lost with a request that they had not received, beside
+// one for each worker of the pool, as all may be killed at once. The request then fails: nobody but
+// the worker knows whether it has received it, and an application can write to the worker's
+// memory. Such a request would run, and end a worker, again and again.
+const mostLosses = 16
+
 // takeAll takes the requests that w has not received back into the queue. It reports whether
 // there were any.
 func (p *Pool) takeAll(w *worker) bool {
@@ -66,14 +72,27 @@ func (p *Pool) takeAll(w *worker) bool {
 		return false
 	}
 	all := p.taken[:0]
+	lost := w.isLost()
 	for j := p.takeOne(w); j != nil; j = p.takeOne(w) {
-		all = append(all, j)
+		if !lost || p.outlasts(j, w) {
+			all = append(all, j)
+		}
 	}
 	p.requeue(all...)
 	n := len(all)
 	clear(all)
 	p.taken = all
 	return n > 0
+}
+
+// outlasts notes that w was lost with j, which it had not received. It reports whether j goes on;
+// otherwise it ends j.
+func (p *Pool) outlasts(j *Job, w *worker) bool {
+	if j.losses++; int(j.losses) <= p.want+mostLosses {
+		return true
+	}
+	j.abort(fmt.Sprintf("%d workers ended and had not received the request, or have hidden that; the last was %s", j.losses, w.name))
+	return false
 }
 
 // requeue puts requests back into the queue, in the order of arrival.
@@ -83,20 +102,27 @@ func (p *Pool) requeue(back ...*Job) {
 }
 
 // takeOne takes back a request that w has not received: the newest of its lane, then the oldest
-// of its channel. It returns nil if there is none.
+// of its channel. It returns nil if there is none. Requests that w has marked as started all the
+// same fail.
 func (p *Pool) takeOne(w *worker) *Job {
-	id, ok := w.takeBack()
-	if !ok {
-		return nil
+	for {
+		id, ok := w.takeBack()
+		if !ok {
+			return nil
+		}
+		j := w.find(id)
+		if j == nil || j.at >= placeAnswering {
+			p.distrust(w, fmt.Sprintf("it has answered request %#x and has not received it", id))
+			return nil
+		}
+		begun := w.hasStarted(j)
+		w.remove(j)
+		w.unassign()
+		if !begun {
+			return j
+		}
+		j.abort(fmt.Sprintf("worker %s (pid %d) has started the request, and says that it has not received it", w.name, w.process.Pid()))
 	}
-	j := w.find(id)
-	if j == nil || j.at >= placeAnswering {
-		p.distrust(w, fmt.Sprintf("it has answered request %#x and has not received it", id))
-		return nil
-	}
-	w.remove(j)
-	w.unassign()
-	return j
 }
 
 // takeBack takes back a frame, and returns the id of its request, which w will not receive.
@@ -135,5 +161,14 @@ func (w *worker) takeBack() (id uint32, ok bool) {
 func (p *Pool) distrust(w *worker, breach string) {
 	if w.distrust() {
 		p.post(event{kind: eventViolation, w: w, text: breach})
+	}
+}
+
+// audit checks what w says in its lane against what it has said before.
+func (p *Pool) audit(w *worker) {
+	if w.lane != nil && w.trust != distrusted {
+		if err := w.lane.Check(); err != nil {
+			p.distrust(w, err.Error())
+		}
 	}
 }

@@ -352,10 +352,12 @@ func (w *worker) onAborted(f wire.Frame) error {
 }
 
 // accept checks that frame f may come now: the worker has the request j, the slot is the
-// request's, and the payload is within the credit. first says that f is the first frame for j.
+// request's, and the payload is within the credit. first says that f is the first frame for j. The
+// caller holds the pool's lock.
 func (w *worker) accept(j *Job, f wire.Frame, first bool) error {
 	switch {
 	case j == nil:
+		w.distrust() // it has received what was taken back, or answers twice
 		return fmt.Errorf("frame %q for request %#x, which it does not have", f.Kind, f.ID)
 	case int(f.Slot) >= len(w.slots) || w.streams != nil && int(f.Slot) != w.place(f.ID):
 		return fmt.Errorf("frame %q from slot %d of %d", f.Kind, f.Slot, len(w.slots))

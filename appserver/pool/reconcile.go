@@ -11,6 +11,9 @@ import (
 func (p *Pool) reconcile(now time.Time) (next time.Time, ended bool) {
 	p.mu.Lock()
 	want, ends := p.wanted(), p.phase == phaseEnds
+	if ends {
+		p.expireAll()
+	}
 	p.mu.Unlock()
 	for _, w := range slices.Clone(p.workers) {
 		if !w.deadline.IsZero() && !now.Before(w.deadline) {

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -75,6 +76,11 @@ func (w *worker) onLost(err error) {
 func (w *worker) breach(err error) {
 	w.end(readBreach)
 	w.batch.rest = nil
+	if errors.Is(err, wire.ErrLane) {
+		w.pool.mu.Lock()
+		w.distrust()
+		w.pool.mu.Unlock()
+	}
 	w.pool.post(event{kind: eventViolation, w: w, text: err.Error()})
 }
 

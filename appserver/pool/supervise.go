@@ -171,6 +171,9 @@ func (p *Pool) onLeaving(w *worker, why string) {
 	if w.state < workerLeaving {
 		w.log(proxy.LevelNotice, "leaves: %s", printable(why))
 	}
+	p.mu.Lock()
+	w.asked = true
+	p.mu.Unlock()
 	p.retire(w, workerLeaving, why)
 }
 

@@ -33,6 +33,7 @@ func (p *Pool) tick(now time.Time) {
 	busy := p.queue.length > 0
 	for _, w := range p.workers {
 		w.pace(w.served, w.outstanding, since)
+		p.audit(w)
 		if w.outstanding > 0 {
 			busy = true
 			if p.inspect(w, now, since) {

@@ -68,6 +68,7 @@ type standing struct {
 	readied time.Time // when it became ready
 	report  Report
 	tired   bool // it is near its limit, and retires once another worker has taken its place
+	asked   bool // it has asked to leave
 }
 
 // newWorker starts the process and the goroutines that serve it.
@@ -361,6 +362,12 @@ func (w *worker) runsOthers() bool {
 		}
 	}
 	return false
+}
+
+// isLost reports whether it ends in bad order: it has died or is condemned, leaves because it has
+// asked to, or leaves and does not start its requests.
+func (w *worker) isLost() bool {
+	return w.state >= workerCondemned || w.state == workerLeaving && (w.asked || w.trust == stuck)
 }
 
 // signal sends a signal to the process, if there is one.

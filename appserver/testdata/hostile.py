@@ -306,6 +306,14 @@ def answers_what_it_has_not_taken():
     wait()
 
 
+def denies_what_it_runs_and_dies():
+    time.sleep(0.3)  # until the front has looked
+    marks = slot().marks
+    marks[0] = 0
+    lane()._words[TAKEN] -= 1
+    os._exit(1)
+
+
 def writes_at_random():
     words, marks = lane()._words, slot().marks
     rng = random.Random(os.getpid())
