@@ -36,7 +36,7 @@ func (k *Keeper) spawn() (f *front, err error) {
 	k.mu.Lock()
 	k.front = f.wire
 	k.mu.Unlock()
-	k.pid, k.nice = f.cmd.Process.Pid, 0
+	k.pid, k.given, k.refused = f.cmd.Process.Pid, false, ""
 	pending, current := k.readings()
 	k.prioritize(cmp.Or(current, pending))
 	return f, nil

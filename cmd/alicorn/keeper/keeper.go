@@ -117,8 +117,9 @@ type Keeper struct {
 	reason    string             // why the front did not come up, in its own words
 
 	// What spawn sets, and settle uses only while the wire of that front is served.
-	pid  int // of the front
-	nice int // that it was given for worker_priority; 0: it has the keeper's
+	pid     int    // of the front
+	given   bool   // worker_priority has set its priority
+	refused string // why it has not the priority that the configuration says; "": it has
 }
 
 // life is what the keeper has been told about the end of the server.

@@ -15,24 +15,30 @@ type Priority struct {
 	Pos  config.Pos // of the value in the configuration
 }
 
-// prioritize gives the front the priority that r, which may be nil, says, unless it was
-// given the same before. Workers keep the keeper's, since the keeper starts them. An
-// error is logged, and the front goes on. The front must not be reaped meanwhile: the
-// callers are spawn and, while the wire is served, settle.
+// prioritize gives the front the priority that r, which may be nil, says, also where it
+// was given the same before: somebody may have changed it. Where r says none, and none
+// before it did, the front stays as it is. Workers keep the keeper's, since the keeper
+// starts them. An error is logged, once, and the front goes on. The front must not be
+// reaped meanwhile: the callers are spawn and, while the wire is served, settle.
 func (k *Keeper) prioritize(r *Reading) {
-	if r == nil || r.Priority.Nice == k.nice {
+	if r == nil || r.Priority == (Priority{}) && !k.given {
 		return
 	}
-	k.nice = r.Priority.Nice
-	nice, err := k.nice, error(nil)
+	nice, err := r.Priority.Nice, error(nil)
 	if nice == 0 {
 		nice, err = niceOf(os.Getpid())
 	}
 	if err == nil {
 		err = renice(k.pid, nice)
 	}
+	k.given = r.Priority != (Priority{}) || err != nil
+	refused := ""
 	if err != nil {
 		place := cmp.Or(r.Priority.Pos, config.Pos{File: r.Main, Line: 1, Col: 1})
-		k.log(proxy.LevelAlert, fmt.Sprintf("%s: worker_priority %d: %s; the front (pid %d) goes on", place, k.nice, err, k.pid))
+		refused = fmt.Sprintf("%s: worker_priority %d: %s", place, r.Priority.Nice, err)
 	}
+	if refused != "" && refused != k.refused {
+		k.log(proxy.LevelAlert, fmt.Sprintf("%s; the front (pid %d) goes on", refused, k.pid))
+	}
+	k.refused = refused
 }
