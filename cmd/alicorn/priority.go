@@ -18,7 +18,7 @@ const (
 func (p process) priorityDirective() config.Directive {
 	return config.Directive{
 		Name: "worker_priority", In: config.Main, Args: config.OneArg, Syntax: "NUMBER", Default: "0", Set: p.setPriority,
-		Help: "The priority of the process that speaks to clients, in the numbers of nice: from -20, which gets processors first, to 20. 0 is that of the server as it was started. Workers of applications keep the server's, so that with a negative number they delay files and new connections less. Measured with many attacks at once: with -10 files were answered 2 to 3 times sooner than with 0. Set at the start and at each reload. It takes a server that root has started, on Linux, and in a container the capability CAP_SYS_NICE; without that the error log says so, and the server goes on. A server of one process ignores it, with a warning.",
+		Help: "The priority of the process that speaks to clients, in the numbers of nice: from -20, which gets processors first, to 20. 0 is that of the server as it was started. Workers of applications keep the server's, so that with a negative number they delay files and new connections less. Measured with many attacks at once: with -10 files were answered 2 to 3 times sooner than with 0. Set at the start and again at each successful reload, also where somebody has changed it with renice. The command of acme_dns_hook has the same priority, since this process starts it. It takes a server that root has started, on Linux, and in a container the capability CAP_SYS_NICE; without that the error log says so, and the server goes on. A server of one process ignores it, with a warning.",
 	}
 }
 
