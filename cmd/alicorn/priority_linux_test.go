@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"alicorn/proxy/proxytest"
@@ -86,24 +87,63 @@ func TestWorkerPriorityIsReadAsByNginx(t *testing.T) {
 	}
 }
 
-// Containers seldom have the capability: the log says what has no effect, where it
-// stands and what is missing, and the server serves.
-func TestAPriorityThatTheSystemRefusesIsLogged(t *testing.T) {
+// Containers seldom have the capability: the log says once for each front what has no
+// effect, where it stands and what is missing, the status says it as long as it is so, and
+// the server serves.
+func TestAPriorityThatTheSystemRefusesIsReported(t *testing.T) {
 	t.Parallel()
 	dir := proxytest.PublicDir(t)
 	sock := filepath.Join(dir, "web.sock")
-	write(t, dir, "alicorn.conf", "error_log error.log;\nworker_priority 4;\nserver { listen unix:"+sock+"; return 200 served; }\n")
+	rest := "error_log error.log;\nserver { listen unix:" + sock + "; return 200 served; }\n"
+	write(t, dir, "alicorn.conf", "worker_priority 4;\n"+rest)
 	cmd := startCommand(t, dir, nil, []string{"setpriv", "--bounding-set=-sys_nice", "--inh-caps=-all", ownProgram(t), "run", "-c", "alicorn.conf"})
 	if answer := awaitAnswer(t, sock); !strings.HasSuffix(answer, "served") {
 		t.Errorf("the answer is %q, want 200", answer)
 	}
-	if front, keeper := nices(processes(cmd.Process.Pid)["front"][0]), nices(cmd.Process.Pid); !slices.Equal(front, keeper) {
-		t.Errorf("the front has %v, want the keeper's %v", front, keeper)
+	front := processes(cmd.Process.Pid)["front"][0]
+	if got, keeper := nices(front), nices(cmd.Process.Pid); !slices.Equal(got, keeper) {
+		t.Errorf("the front has %v, want the keeper's %v", got, keeper)
 	}
-	log, err := os.ReadFile(filepath.Join(dir, "error.log"))
-	want := regexp.MustCompile(`\[alert\] .*alicorn\.conf:2:17: worker_priority 4: setpriority\(4\) failed: operation not permitted: it takes root with the capability CAP_SYS_NICE; the front \(pid \d+\) goes on`)
-	if err != nil || len(want.FindAll(log, -1)) != 1 {
-		t.Errorf("the log: %q, %v; want one line with %s", log, err, want)
+	const why = `alicorn\.conf:1:17: worker_priority 4: setpriority\(4\) failed: operation not permitted: it takes root with the capability CAP_SYS_NICE`
+	alert := regexp.MustCompile(`\[alert\] .*` + why + `; the front \(pid \d+\) goes on`)
+	alerts := func() int {
+		log, err := os.ReadFile(filepath.Join(dir, "error.log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(alert.FindAll(log, -1))
+	}
+	said := regexp.MustCompile(`(?m)^\S*` + why + `$`)
+	status := func(want bool) func() bool {
+		return func() bool {
+			out, err := verbIn(t, dir, "status").CombinedOutput()
+			return err == nil && said.Match(out) == want
+		}
+	}
+	reported := status(true)
+	reload := func() {
+		if out, err := verbIn(t, dir, "reload").CombinedOutput(); err != nil {
+			t.Fatalf("reload: %v\n%s", err, out)
+		}
+	}
+	if n := alerts(); n != 1 || !reported() {
+		t.Errorf("the log has %d lines with %s, want 1; the status has it: %t, want true", n, alert, reported())
+	}
+	reload()
+	reload() // it is read after the one before has had its effect
+	if n := alerts(); n != 1 || !reported() {
+		t.Errorf("after reloads the log has %d lines with %s, want 1; the status has it: %t, want true", n, alert, reported())
+	}
+	if err := syscall.Kill(front, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	awaitCondition(t, "no line about the next front", func() bool { return alerts() == 2 })
+	awaitCondition(t, "the status of the next front does not have it", reported)
+	write(t, dir, "alicorn.conf", rest)
+	reload()
+	awaitCondition(t, "the status has it without the directive", status(false))
+	if n := alerts(); n != 2 {
+		t.Errorf("in the end the log has %d lines with %s, want 2", n, alert)
 	}
 }
 

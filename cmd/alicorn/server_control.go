@@ -123,6 +123,7 @@ func (s *server) addKeepers(st *control.Status) {
 	if at, why := s.link.UpgradeFailure(); why != "" {
 		st.Failures = append(st.Failures, control.Failure{What: "upgrade", At: at, Error: gist(why)})
 	}
+	st.Refused = s.link.RefusedPriority()
 	if again := s.link.Again(); again.Times > 0 {
 		st.Replaced = &control.Replaced{Times: again.Times, At: again.At, Why: again.Why}
 	}

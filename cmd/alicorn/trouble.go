@@ -59,6 +59,9 @@ func serversTrouble(st control.Status, now time.Time) (all []string) {
 		all = append(all, text+"; put a renewed one there and run \"alicorn reload\", or leave ssl_certificate out to have one obtained")
 	}
 	all = append(all, st.Barred...)
+	if st.Refused != "" {
+		all = append(all, st.Refused)
+	}
 	for _, dir := range st.Full {
 		all = append(all, fmt.Sprintf("no space is left in %s, for requests, certificates and logs; \"df -h %[1]s\" and \"df -i %[1]s\" show the file system", dir))
 	}

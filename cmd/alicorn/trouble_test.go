@@ -37,6 +37,7 @@ func TestTroubleIsToldWithWhatHelps(t *testing.T) {
 		{"no space", control.Status{Full: []string{"/var/cache/alicorn"}},
 			`no space is left in /var/cache/alicorn, for requests, certificates and logs; "df -h /var/cache/alicorn" and "df -i /var/cache/alicorn" show the file system`},
 		{"a folder", control.Status{Barred: []string{"a.conf:1:1: nothing in \"/srv\" can be served"}}, `a.conf:1:1: nothing in "/srv" can be served`},
+		{"a priority", control.Status{Refused: "a.conf:1:1: worker_priority 4: it takes root"}, "a.conf:1:1: worker_priority 4: it takes root"},
 		{"a full disk", control.Status{Logs: []control.Log{{Path: "/var/log/a.log", Failing: true, Error: "no space left on device", Lost: 7}}},
 			`log /var/log/a.log cannot be written: no space left on device; 7 lines lost; "df -h /var/log" shows the space that is left`},
 		{"a log that is written again", control.Status{Logs: []control.Log{{Path: "/var/log/a.log", Lost: 7}}}, ""},

@@ -252,7 +252,7 @@ func statusCommand() *cobra.Command {
 			}
 			return show(cmd.OutOrStdout(), func(w io.Writer) error { return printStatus(w, st) })
 		})
-	cmd.Long = "Shows first what fails, each with a remedy: applications, certificates, logs, folders, the last reload. Then the\n" +
+	cmd.Long = "Shows first what fails, each with a remedy: applications, certificates, logs, folders, worker_priority, the last reload. Then the\n" +
 		"listeners, each application with its workers, and the servers that requests are passed on to. Where no server runs it says why the last start has failed."
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd

@@ -91,6 +91,9 @@ type Status struct {
 	Full []string `json:"full,omitempty"`
 	// Overdue are certificates, from files, that clients refuse.
 	Overdue []string `json:"overdue_certificates,omitempty"`
+	// Refused is why the process that serves has not the priority that
+	// worker_priority says; "": it has, or the directive is not there.
+	Refused string `json:"refused_priority,omitempty"`
 	// Replaced counts how often the process that serves has ended unexpectedly;
 	// nil: never.
 	Replaced *Replaced `json:"replaced,omitempty"`

@@ -36,6 +36,7 @@ type Client struct {
 	again   Again
 	failed  string    // why the last upgrade failed; "": none has
 	at      time.Time // when it failed
+	refused string    // see RefusedPriority
 }
 
 type reply struct {
@@ -96,6 +97,10 @@ func (c *Client) on(m *message, files []*os.File) {
 	case tellUpgrade:
 		c.mu.Lock()
 		c.failed, c.at = string(m.Body), time.Now()
+		c.mu.Unlock()
+	case tellPriority:
+		c.mu.Lock()
+		c.refused = string(m.Body)
 		c.mu.Unlock()
 	case tellCommand:
 		select {
@@ -293,6 +298,14 @@ func (c *Client) UpgradeFailure() (at time.Time, why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.at, c.failed
+}
+
+// RefusedPriority returns why this process has not the priority that worker_priority says;
+// "": it has, or the directive is not there.
+func (c *Client) RefusedPriority() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refused
 }
 
 // Stopping tells the keeper that the front is about to end, with now without

@@ -39,6 +39,7 @@ const (
 	tellCommand  kind = "command"  // keeper: a signal came
 	tellExit     kind = "exit"     // keeper: a worker ended
 	tellUpgrade  kind = "upgraded" // keeper: why an upgrade has failed
+	tellPriority kind = "priority" // keeper: why the front has not the priority that the configuration says; no Body: it has
 	answer       kind = "answer"
 )
 

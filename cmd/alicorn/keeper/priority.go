@@ -18,7 +18,7 @@ type Priority struct {
 // prioritize gives the front the priority that r, which may be nil, says, also where it
 // was given the same before: somebody may have changed it. Where r says none, and none
 // before it did, the front stays as it is. Workers keep the keeper's, since the keeper
-// starts them. An error is logged, once, and the front goes on. The front must not be
+// starts them. An error is logged and sent to the front, once, and the front goes on. The front must not be
 // reaped meanwhile: the callers are spawn and, while the wire is served, settle.
 func (k *Keeper) prioritize(r *Reading) {
 	if r == nil || r.Priority == (Priority{}) && !k.given {
@@ -37,8 +37,17 @@ func (k *Keeper) prioritize(r *Reading) {
 		place := cmp.Or(r.Priority.Pos, config.Pos{File: r.Main, Line: 1, Col: 1})
 		refused = fmt.Sprintf("%s: worker_priority %d: %s", place, r.Priority.Nice, err)
 	}
-	if refused != "" && refused != k.refused {
-		k.log(proxy.LevelAlert, fmt.Sprintf("%s; the front (pid %d) goes on", refused, k.pid))
+	if refused == k.refused {
+		return
 	}
 	k.refused = refused
+	if refused != "" {
+		k.log(proxy.LevelAlert, fmt.Sprintf("%s; the front (pid %d) goes on", refused, k.pid))
+	}
+	k.mu.Lock()
+	w := k.front
+	k.mu.Unlock()
+	if w != nil {
+		k.send(w, &message{Kind: tellPriority, Body: []byte(refused)})
+	}
 }
