@@ -158,8 +158,7 @@ func (f *File) write(p []byte) {
 		return
 	}
 	if f.torn {
-		_, err := f.f.Write([]byte{'\n'})
-		f.torn = err != nil
+		f.mend()
 	}
 	n, err := f.f.Write(p)
 	f.size += int64(n)
@@ -172,6 +171,16 @@ func (f *File) write(p []byte) {
 	if f.o.MaxSize > 0 && f.size > f.o.MaxSize && !f.stopped {
 		f.rotate()
 	}
+}
+
+// mend ends the line inside which the file ends, unless the file was emptied since.
+func (f *File) mend() {
+	if st, err := f.f.Stat(); err == nil && st.Size() == 0 {
+		f.torn = false
+		return
+	}
+	_, err := f.f.Write([]byte{'\n'})
+	f.torn = err != nil
 }
 
 // deliver writes p to the file that is open now, and waits for the write.
@@ -224,15 +233,29 @@ func (f *File) Reopen(h config.Host) error {
 	return f.reopen(h)
 }
 
+// isOpen reports whether st is of the file that is open.
+func (f *File) isOpen(st os.FileInfo) bool {
+	open, err := f.f.Stat()
+	return err == nil && os.SameFile(open, st)
+}
+
 func (f *File) reopen(h config.Host) error {
 	n, err := h.Append(f.path)
 	if err != nil {
 		return err
 	}
+	f.replace(n)
+	return nil
+}
+
+// replace makes n the open file, and closes the one before.
+func (f *File) replace(n *os.File) {
+	if st, err := n.Stat(); err == nil && !f.isOpen(st) {
+		f.torn = false
+	}
 	f.f.Close()
 	f.f = n
 	f.measure()
-	return nil
 }
 
 // Flush writes the lines that are held back.

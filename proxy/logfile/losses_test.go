@@ -59,6 +59,37 @@ func TestALineAfterHalfALineBeginsANewOne(t *testing.T) {
 	}
 }
 
+// What ends half a line belongs into the file that has the half.
+func TestHalfALineIsForgottenWithItsFile(t *testing.T) {
+	rename := func(path string) error { return os.Rename(path, path+".old") }
+	for _, c := range []struct {
+		name   string
+		change func(path string) error
+		reopen func(*File) error
+		want   string
+	}{
+		{"moved and reopened", rename, func(f *File) error { return f.Reopen(f.host) }, "whole\n"},
+		{"another file in its place", func(path string) error {
+			return errors.Join(rename(path), os.WriteFile(path, []byte("zero\n"), 0o644))
+		}, func(f *File) error { return f.Reopen(f.host) }, "zero\nwhole\n"},
+		{"moved by a rotation", func(string) error { return nil }, func(f *File) error { f.o.Keep = 1; f.rotate(); return nil }, "whole\n"},
+		{"emptied", func(path string) error { return os.Truncate(path, 0) }, func(*File) error { return nil }, "whole\n"},
+		{"reopened where it was", func(string) error { return nil }, func(f *File) error { return f.Reopen(f.host) }, "ha\nwhole\n"},
+	} {
+		s, path := open(t, "x.log", Options{})
+		f := s.(*File)
+		f.f.WriteString("ha")
+		f.torn = true
+		if err := errors.Join(c.change(path), c.reopen(f)); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		f.Write([]byte("whole\n"))
+		if text := content(t, path); text != c.want {
+			t.Errorf("%s: the file has %q, want %q", c.name, text, c.want)
+		}
+	}
+}
+
 func TestASpellOfFailuresIsSaidOnce(t *testing.T) {
 	f, path, room := full(t)
 	said := filepath.Join(t.TempDir(), "stderr")
