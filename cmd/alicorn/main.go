@@ -12,7 +12,7 @@ package main
 //   - main.go options.go: verbs and flags
 //   - run.go load.go modules.go builtin.go charsetmaps.go process.go priority.go processors.go gc.go profile.go profile_off.go: from a configuration to a process
 //   - keep.go front.go accounts.go writable.go: as root, two processes
-//   - server.go server_control.go server_cert.go server_upgrade.go firststart.go reload.go failures.go: a server
+//   - server.go server_control.go server_cert.go server_upgrade.go firststart.go reload.go logs.go failures.go: a server
 //   - upgrade.go predecessor.go origin.go target.go: one server after another
 //   - daemon.go pidfile.go pidlock.go rival.go notify.go startnote.go: how other programs see it
 //   - verbs.go show.go appstatus.go upstreamstatus.go trouble.go check.go cert.go: verbs for operators

@@ -132,8 +132,9 @@ func (r *reloader) abandon() {
 
 // reload replaces the running generation by one of the newest configuration.
 // A mistake in the configuration changes nothing. reload returns once the new one
-// serves. Applications that have changed get new workers, and settle waits for them.
-// An application that does not come up keeps its workers; settle's error names it.
+// serves, and logs that were moved are reopened. Applications that have changed get new
+// workers, and settle waits for them. An application that does not come up keeps its
+// workers, and a log that cannot be opened its file; settle's error names it.
 func (s *server) reload(ctx context.Context, o control.Reload) (settle func(context.Context) ([]control.Fate, error), err error) {
 	s.renewControl()
 	s.p.origin.notify.reloading()
@@ -158,10 +159,14 @@ func (s *server) reload(ctx context.Context, o control.Reload) (settle func(cont
 		s.undo(ld.generation.Resources)
 		return nil, errStopping
 	}
+	logErr := s.reopenMoved()
 	if names := appserver.RolloutOf(ld.main).Starting(); len(names) > 0 {
 		ld.generation.LogTo(proxy.LevelLife, fmt.Sprintf("the new configuration serves; new workers start: %s", listed(names)))
 	}
-	return func(ctx context.Context) ([]control.Fate, error) { return s.settle(ctx, ld) }, nil
+	return func(ctx context.Context) ([]control.Fate, error) {
+		fates, err := s.settle(ctx, ld)
+		return fates, errors.Join(logErr, err)
+	}, nil
 }
 
 // settle waits for the new workers of ld, and logs the result.

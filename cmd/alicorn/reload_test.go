@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -165,5 +166,50 @@ func TestAServerBesideFortyApplicationsReplacesNoWorker(t *testing.T) {
 	}
 	if after := pids(); len(fates) != 40 || !slices.Equal(before, after) {
 		t.Errorf("%d fates; workers %v, before %v; want 40", len(fates), after, before)
+	}
+}
+
+// A server of one process goes on in the log that its configuration names, after a reload that
+// succeeds: see also the script reload_logs.
+func TestAReloadOpensMovedLogsAgain(t *testing.T) {
+	t.Parallel()
+	const text = `server { listen 127.0.0.1:0; return 200 "served"; }`
+	f := newFakeProgram(t, text)
+	s, _ := serving(t, f)
+	log := filepath.Join(f.dir, "error.log")
+	if err := os.Rename(log, log+".old"); err != nil {
+		t.Fatal(err)
+	}
+	f.set("broken;")
+	if err := reload(t.Context(), s); err == nil {
+		t.Error("a mistake was loaded")
+	}
+	if _, err := os.Lstat(log); !os.IsNotExist(err) {
+		t.Errorf("a reload that failed has opened the log again: %v", err)
+	}
+	f.set(text)
+	if err := reload(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string]string{}
+	for _, path := range []string{log + ".old", log} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Error(err)
+		}
+		texts[path] = string(text)
+	}
+	old, now := texts[log+".old"], texts[log]
+	if !strings.Contains(old, "reload failed") || strings.Contains(old, "reloaded") || !strings.Contains(now, "reloaded") {
+		t.Errorf("the old log has %q, the new one %q; want \"reload failed\" in the old one, \"reloaded\" in the new one", old, now)
+	}
+	if err := errors.Join(os.Remove(log), os.Mkdir(log, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if err := reload(t.Context(), s); err == nil || !strings.Contains(err.Error(), "cannot open log "+log) {
+		t.Errorf("a log cannot be opened: %v, want that it cannot", err)
+	}
+	if got := body(t, s); got != "served" {
+		t.Errorf("the server answers %q, want %q", got, "served")
 	}
 }

@@ -393,28 +393,6 @@ func (s *server) alive(reply chan error) {
 	}
 }
 
-// reopen opens every log file again.
-func (s *server) reopen() error {
-	if s.link != nil {
-		s.link.Reopened()
-	}
-	var errs []error
-	s.loaded().generation.Resources.Each(func(key string, v any) {
-		if r, ok := v.(interface{ Reopen(h config.Host) error }); ok {
-			if err := r.Reopen(s.host); err != nil {
-				errs = append(errs, err)
-			}
-		}
-	})
-	for _, err := range errs {
-		s.loaded().generation.LogTo(proxy.LevelAlert, err.Error())
-	}
-	if len(errs) == 0 {
-		s.loaded().generation.LogTo(proxy.LevelLife, "logs reopened")
-	}
-	return errors.Join(errs...)
-}
-
 func (s *server) scale(by int) {
 	for _, p := range s.apps.Pools() {
 		p.Scale(by)

@@ -52,7 +52,8 @@ func reloadCommand() *cobra.Command {
 		"workers; each other one gets new workers, and the old ones end once the new ones are ready. An application that does\n" +
 		"not come up keeps its old workers. The verb does not wait for a broken one that has not changed: it is tried again by\n" +
 		"itself, or at once when it is named. Every APP that is named gets new workers in any case. The new configuration serves\n" +
-		"at once. The verb ends when the new workers are ready or have failed, with exit code 1 when an application is broken."
+		"at once, and log files that were moved or removed are opened again. The verb ends when the new workers are ready or\n" +
+		"have failed, with exit code 1 when an application is broken or a log cannot be opened."
 	cmd.Args = cobra.ArbitraryArgs
 	cmd.Flags().BoolVar(&o.All, "all", false, "give every application new workers")
 	cmd.Flags().BoolVar(&o.AllOrNothing, "all-or-nothing", false, "change nothing when one application does not come up")

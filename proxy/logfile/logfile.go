@@ -1,6 +1,7 @@
 // Package logfile has the destinations of logs: files, the standard error stream and syslog. A
 // destination is a Resource: there is one object for each name, which is kept across reloads,
-// reopened by USR1, and closed when no configuration writes to it.
+// reopened by USR1, by a reload if another file has its path by then, and closed when no
+// configuration writes to it.
 //
 // A Write has whole lines, which reach the destination together, so that the lines of several
 // writers do not mix. It returns no error and does not wait for the reader of a log, because a
@@ -17,6 +18,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -228,15 +230,49 @@ func (f *File) rotate() {
 func (f *File) Reopen(h config.Host) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.flush()
-	f.stopped = false
+	f.finish()
 	return f.reopen(h)
+}
+
+// ReopenMoved does what Reopen does if the path leads to another file by now, or to none. It
+// closes a file that it has opened in vain, because this process could not see what is there.
+func (f *File) ReopenMoved(h config.Host) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if st, err := os.Stat(f.path); err == nil && f.isOpen(st) {
+		return nil
+	}
+	n, err := h.Append(f.path)
+	if err != nil {
+		return err
+	}
+	if st, err := n.Stat(); err == nil && f.isOpen(st) {
+		return n.Close()
+	}
+	f.finish()
+	f.replace(n)
+	return nil
 }
 
 // isOpen reports whether st is of the file that is open.
 func (f *File) isOpen(st os.FileInfo) bool {
 	open, err := f.f.Stat()
 	return err == nil && os.SameFile(open, st)
+}
+
+// finish writes the lines that are held back, before another file takes the place of the open
+// one. If that was removed, they stay for the new file.
+func (f *File) finish() {
+	if st, err := f.f.Stat(); err != nil || !removed(st) {
+		f.flush()
+	}
+	f.stopped = false
+}
+
+// removed reports whether the file of st has no name any more.
+func removed(st os.FileInfo) bool {
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	return ok && sys.Nlink == 0
 }
 
 func (f *File) reopen(h config.Host) error {

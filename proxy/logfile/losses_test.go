@@ -69,6 +69,7 @@ func TestHalfALineIsForgottenWithItsFile(t *testing.T) {
 		want   string
 	}{
 		{"moved and reopened", rename, func(f *File) error { return f.Reopen(f.host) }, "whole\n"},
+		{"moved before a reload", rename, func(f *File) error { return f.ReopenMoved(f.host) }, "whole\n"},
 		{"another file in its place", func(path string) error {
 			return errors.Join(rename(path), os.WriteFile(path, []byte("zero\n"), 0o644))
 		}, func(f *File) error { return f.Reopen(f.host) }, "zero\nwhole\n"},

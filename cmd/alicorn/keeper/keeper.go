@@ -353,21 +353,6 @@ func (k *Keeper) failure() error {
 	return k.failed
 }
 
-// reopen opens the keeper's own logs again.
-func (k *Keeper) reopen() {
-	_, current := k.readings()
-	if current == nil {
-		return
-	}
-	current.Generation.Resources.Each(func(_ string, v any) {
-		if r, ok := v.(interface{ Reopen(h config.Host) error }); ok {
-			if err := r.Reopen(k.o.Host); err != nil {
-				k.log(proxy.LevelAlert, err.Error())
-			}
-		}
-	})
-}
-
 // killWorkers kills the workers of a front that is gone.
 func (k *Keeper) killWorkers() {
 	k.mu.Lock()

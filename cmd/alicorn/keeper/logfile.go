@@ -9,8 +9,43 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"alicorn/config"
 	"alicorn/config/osfile"
+	"alicorn/proxy"
 )
+
+// reopen opens the keeper's own logs again.
+func (k *Keeper) reopen() {
+	k.eachLog(func(v any) error {
+		if r, ok := v.(interface{ Reopen(h config.Host) error }); ok {
+			return r.Reopen(k.o.Host)
+		}
+		return nil
+	})
+}
+
+// reopenMoved opens the keeper's own logs again that were moved or removed.
+func (k *Keeper) reopenMoved() {
+	k.eachLog(func(v any) error {
+		if r, ok := v.(interface{ ReopenMoved(h config.Host) error }); ok {
+			return r.ReopenMoved(k.o.Host)
+		}
+		return nil
+	})
+}
+
+// eachLog calls open for every Resource of the configuration that serves, and logs the errors.
+func (k *Keeper) eachLog(open func(v any) error) {
+	_, current := k.readings()
+	if current == nil {
+		return
+	}
+	current.Generation.Resources.Each(func(_ string, v any) {
+		if err := open(v); err != nil {
+			k.log(proxy.LevelAlert, err.Error())
+		}
+	})
+}
 
 // standardStreams are the names of this process's own output. It is not opened
 // by name: that fails for a service manager's socket, and for a pipe that root

@@ -213,7 +213,8 @@ func (h *recorder) carry(next *recorder) {
 	}
 }
 
-// settle makes the pending reading the current one, or forgets it.
+// settle makes the pending reading the current one, or forgets it. It reopens the keeper's
+// own logs that were moved.
 func (k *Keeper) settle(ok bool) {
 	k.mu.Lock()
 	pending, before := k.pending, k.current
@@ -232,6 +233,7 @@ func (k *Keeper) settle(ok bool) {
 	case before != nil:
 		RemoveSockets(before.Generation, pending.Generation, k.o.Host.Inherited)
 		before.Generation.Resources.Release()
+		k.reopenMoved()
 	}
 	if ok {
 		k.prioritize(pending)
