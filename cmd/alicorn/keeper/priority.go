@@ -18,8 +18,9 @@ type Priority struct {
 // prioritize gives the front the priority that r, which may be nil, says, also where it
 // was given the same before: somebody may have changed it. Where r says none, and none
 // before it did, the front stays as it is. Workers keep the keeper's, since the keeper
-// starts them. An error is logged and sent to the front, once, and the front goes on. The front must not be
-// reaped meanwhile: the callers are spawn and, while the wire is served, settle.
+// starts them. An error is logged and sent to the front, once, and the front goes on. The
+// front must not be reaped meanwhile: the callers are spawn and, while the wire is served,
+// settle.
 func (k *Keeper) prioritize(r *Reading) {
 	if r == nil || r.Priority == (Priority{}) && !k.given {
 		return
