@@ -34,6 +34,7 @@ DESCRIPTORS = socket.CMSG_SPACE(2 * array("i").itemsize)
 COPIED = 16384  # bytes; a body up to this is copied behind its head, which beats an iovec
 WAKE_UP = HEADER.pack(frames.WAKE, 0, 0, 0)
 COUNT = (1 << 32) - 1
+LOOK = 2  # seconds; how long a wait holds up a signal that came just before it, or to another thread
 RINGS = 64  # of a bell, heard at once
 AT_ONCE = 262144  # bytes; a body in a descriptor up to this is read before the application runs
 INPUT_BUFFER = 65536  # bytes read at once from a larger one
@@ -102,6 +103,7 @@ class Channel:
 
     def slots(self, count, window):
         """Returns count slots; call once. window is in bytes, at least 1."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", LOOK, 0))
         marks = self.marks()
         return [Slot(self, index, marks, window) for index in range(count)]
 
@@ -216,6 +218,8 @@ class Slot:
                     return request
                 size, ancillary, flags, _ = self._recvmsg_into(
                     self._buffers, DESCRIPTORS, CLOEXEC)
+            except BlockingIOError:
+                continue  # LOOK has passed, and the handlers of signals have run
             except OSError as error:
                 raise closed(error) from None
             finally:

@@ -17,10 +17,14 @@ class Native:
         self._runs.acquire()
         start_new_thread(self._run, (run, arguments))
 
-    def join(self):
-        """Returns once the thread has ended. The handler of a signal may interrupt it."""
-        if not self._ended:
-            self._runs.acquire()
+    def is_alive(self):
+        """Returns whether the thread has not ended."""
+        return not self._ended
+
+    def join(self, seconds):
+        """Returns once the thread has ended, or after that time. Handlers of signals may
+        interrupt it."""
+        if not self._ended and self._runs.acquire(True, seconds):
             self._runs.release()
 
     def _run(self, run, arguments):

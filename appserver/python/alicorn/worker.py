@@ -12,7 +12,7 @@ import sys
 from time import sleep  # the system's, whatever the application patches
 
 from . import failure, frames, journal, loader, logs, mount, readiness, statics, threads, wsgi
-from .channel import Channel, ChannelClosed, ChannelLost
+from .channel import LOOK, Channel, ChannelClosed, ChannelLost
 
 BOOT_FAILED = 3  # exit code
 
@@ -97,7 +97,8 @@ class Worker:
             try:
                 self._announce()  # here, where an interrupt of what follows is handled
                 for thread in self.threads:
-                    thread.join()
+                    while thread.is_alive():
+                        thread.join(LOOK)
                 return self.code
             except (SystemExit, KeyboardInterrupt) as stop:  # from the application's handler
                 self._leave(stop)

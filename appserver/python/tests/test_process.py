@@ -1,6 +1,7 @@
 """The worker process: credit, threads, signals, exits, forks, descriptors."""
 
 import ast
+import ctypes
 import hashlib
 import os
 import resource
@@ -305,6 +306,27 @@ def test_termination_is_a_request_to_be_retired(own, threads, how):
         assert front.step() is not None
     assert front.left_reason == ("KeyboardInterrupt" if how == "raised" else "SIGTERM")
     assert front.answer(front.request("/hello")).complete, "what was on its way is served"
+    assert front.retire() == 0
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_signal_that_interrupts_no_wait_is_handled(own, threads):
+    """Python's handlers run in the main thread, which may just begin to wait then."""
+    front = own(threads=threads)
+    front.ready()
+    front.answer(front.request("/crowd"))  # has another thread run
+    task = "/proc/%d/task" % front.pid
+
+    def waits():
+        with open("%s/%d/stat" % (task, front.pid)) as file:
+            return file.read().rpartition(")")[2].split()[0] == "S"
+
+    poll(waits, "it runs on")
+    other = next(int(name) for name in os.listdir(task) if int(name) != front.pid)
+    assert ctypes.CDLL(None).tgkill(front.pid, other, int(signal.SIGTERM)) == 0
+    while front.left_reason is None:
+        assert front.step() is not None
+    assert front.left_reason == "SIGTERM"
     assert front.retire() == 0
 
 
