@@ -122,6 +122,33 @@ func HoldFresh[T any](r *Resources, key string, stale func(T) bool, open func() 
 	return v, nil
 }
 
+// Reopener is a held value that has a name outside of the process, such as a log file.
+type Reopener interface {
+	// Reopen opens what has the name by now, after logrotate has moved the rest.
+	Reopen(h Host) error
+	// ReopenMoved does so if that is something else than what is open.
+	ReopenMoved(h Host) error
+}
+
+// Reopen reopens every held Reopener, or with moved those that were moved. It returns their
+// errors.
+func (r *Resources) Reopen(h Host, moved bool) (errs []error) {
+	r.Each(func(_ string, v any) {
+		n, ok := v.(Reopener)
+		if !ok {
+			return
+		}
+		reopen := n.Reopen
+		if moved {
+			reopen = n.ReopenMoved
+		}
+		if err := reopen(h); err != nil {
+			errs = append(errs, err)
+		}
+	})
+	return errs
+}
+
 // Each calls f for every held value.
 func (r *Resources) Each(f func(key string, value any)) {
 	r.mu.Lock()

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"alicorn/config"
 	"alicorn/proxy"
 )
 
@@ -13,12 +12,7 @@ func (s *server) reopen() error {
 	if s.link != nil {
 		s.link.Reopened()
 	}
-	err := s.eachLog(func(v any) error {
-		if r, ok := v.(interface{ Reopen(h config.Host) error }); ok {
-			return r.Reopen(s.host)
-		}
-		return nil
-	})
+	err := s.reopenLogs(false)
 	if err == nil {
 		s.loaded().generation.LogTo(proxy.LevelLife, "logs reopened")
 	}
@@ -28,28 +22,17 @@ func (s *server) reopen() error {
 // reopenMoved opens the log files again that were moved or removed: a reload goes on in the
 // files that its configuration names. The keeper does the same with its own.
 func (s *server) reopenMoved() error {
-	err := s.eachLog(func(v any) error {
-		if r, ok := v.(interface{ ReopenMoved(h config.Host) error }); ok {
-			return r.ReopenMoved(s.host)
-		}
-		return nil
-	})
-	if err != nil {
+	if err := s.reopenLogs(true); err != nil {
 		return fmt.Errorf("the new configuration serves, but logs go on in their old files: %w", err)
 	}
 	return nil
 }
 
-// eachLog calls open for every Resource of the current generation. It logs the errors, and
-// returns them.
-func (s *server) eachLog(open func(v any) error) error {
+// reopenLogs reopens the logs of the current generation, with moved those that were moved. It
+// logs the errors, and returns them.
+func (s *server) reopenLogs(moved bool) error {
 	g := s.loaded().generation
-	var errs []error
-	g.Resources.Each(func(_ string, v any) {
-		if err := open(v); err != nil {
-			errs = append(errs, err)
-		}
-	})
+	errs := g.Resources.Reopen(s.host, moved)
 	for _, err := range errs {
 		g.LogTo(proxy.LevelAlert, err.Error())
 	}

@@ -94,8 +94,8 @@ func TestAPriorityThatTheSystemRefusesIsReported(t *testing.T) {
 	t.Parallel()
 	dir := proxytest.PublicDir(t)
 	sock := filepath.Join(dir, "web.sock")
-	rest := "error_log error.log;\nserver { listen unix:" + sock + "; return 200 served; }\n"
-	write(t, dir, "alicorn.conf", "worker_priority 4;\n"+rest)
+	logs, server := "error_log error.log;\n", "server { listen unix:"+sock+"; return 200 served; }\n"
+	write(t, dir, "alicorn.conf", logs+"worker_priority 4;\n"+server)
 	cmd := startCommand(t, dir, nil, []string{"setpriv", "--bounding-set=-sys_nice", "--inh-caps=-all", ownProgram(t), "run", "-c", "alicorn.conf"})
 	if answer := awaitAnswer(t, sock); !strings.HasSuffix(answer, "served") {
 		t.Errorf("the answer is %q, want 200", answer)
@@ -104,7 +104,7 @@ func TestAPriorityThatTheSystemRefusesIsReported(t *testing.T) {
 	if got, keeper := nices(front), nices(cmd.Process.Pid); !slices.Equal(got, keeper) {
 		t.Errorf("the front has %v, want the keeper's %v", got, keeper)
 	}
-	const why = `alicorn\.conf:1:17: worker_priority 4: setpriority\(4\) failed: operation not permitted: it takes root with the capability CAP_SYS_NICE`
+	const why = `alicorn\.conf:2:17: worker_priority 4: setpriority\(4\) failed: operation not permitted: it takes root with the capability CAP_SYS_NICE`
 	alert := regexp.MustCompile(`\[alert\] .*` + why + `; the front \(pid \d+\) goes on`)
 	alerts := func() int {
 		log, err := os.ReadFile(filepath.Join(dir, "error.log"))
@@ -139,7 +139,7 @@ func TestAPriorityThatTheSystemRefusesIsReported(t *testing.T) {
 	}
 	awaitCondition(t, "no line about the next front", func() bool { return alerts() == 2 })
 	awaitCondition(t, "the status of the next front does not have it", reported)
-	write(t, dir, "alicorn.conf", rest)
+	write(t, dir, "alicorn.conf", logs+server)
 	reload()
 	awaitCondition(t, "the status has it without the directive", status(false))
 	if n := alerts(); n != 2 {

@@ -98,9 +98,7 @@ func (c *conn) readBody(p []byte) (int, error) {
 			}
 			continue
 		}
-		m, _ := c.readRaw(p[n : n+int(min(int64(len(p)-n), b.Left()))]) // from the buffer
-		b.Take(int64(m))
-		b.read += int64(m)
+		m, _ := c.readData(p[n:]) // from the buffer
 		n += m
 	}
 	return n, err
@@ -129,12 +127,19 @@ func (c *conn) readPart(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	n, err := c.readRaw(p[:min(int64(len(p)), b.Left())])
-	b.Take(int64(n))
-	b.read += int64(n)
+	n, err := c.readData(p)
 	if err == io.EOF {
 		err = b.EOF()
 	}
+	return n, err
+}
+
+// readData reads data of the chunk, or of the body.
+func (c *conn) readData(p []byte) (int, error) {
+	b := &c.body
+	n, err := c.readRaw(p[:min(int64(len(p)), b.Left())])
+	b.Take(int64(n))
+	b.read += int64(n)
 	return n, err
 }
 

@@ -29,8 +29,7 @@ import (
 // Sink is a destination of log lines.
 type Sink interface {
 	io.Writer
-	// Reopen opens the destination again, after logrotate has moved it.
-	Reopen(h config.Host) error
+	config.Reopener
 	io.Closer
 }
 

@@ -41,6 +41,9 @@ func (s *stderr) write(p []byte) {
 // Reopen does nothing: the stream has no name.
 func (s *stderr) Reopen(config.Host) error { return nil }
 
+// ReopenMoved does nothing, either.
+func (s *stderr) ReopenMoved(config.Host) error { return nil }
+
 // Flush waits for the lines to be delivered, but not longer than lastChance.
 func (s *stderr) Flush() {
 	if s.relay != nil {

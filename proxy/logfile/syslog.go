@@ -185,6 +185,9 @@ func (s *syslog) Reopen(config.Host) error {
 	return nil
 }
 
+// ReopenMoved does nothing: no other can take the place of the socket that is open.
+func (s *syslog) ReopenMoved(config.Host) error { return nil }
+
 // Flush waits for the lines to be delivered, but not longer than lastChance.
 func (s *syslog) Flush() { s.relay.flush() }
 

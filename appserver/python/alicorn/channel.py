@@ -103,7 +103,9 @@ class Channel:
 
     def slots(self, count, window):
         """Returns count slots; call once. window is in bytes, at least 1."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", LOOK, 0))
+        if count == 1:  # its slot waits in the main thread
+            look = struct.pack("ll", LOOK, 0)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, look)
         marks = self.marks()
         return [Slot(self, index, marks, window) for index in range(count)]
 

@@ -12,31 +12,16 @@ next response, a slot gives a block away in one step that nothing interrupts, wi
 its own response, and shares no lock and no count with the Sender.
 """
 
-from _queue import SimpleQueue  # and
-from _thread import allocate_lock, start_new_thread  # the system's, whatever gevent patches
+from _queue import SimpleQueue  # the system's, whatever gevent patches, as are those below
+from _thread import allocate_lock, start_new_thread
 from time import monotonic
+
+from .threads import Bell
 
 PERIOD = 0.001  # seconds; how long a block is held
 FEW = 16  # blocks in a period that are sent at once, each on its own
 SMALL = 1024  # bytes; a larger block is not held
 MOST = 16384  # bytes that are held, and sent as one frame
-
-
-class Bell:
-    """One thread waits until another rings."""
-
-    def __init__(self):
-        self._lock = allocate_lock()
-        self._lock.acquire()
-
-    def wait(self, seconds=-1):
-        self._lock.acquire(True, seconds)
-
-    def ring(self):
-        try:
-            self._lock.release()
-        except RuntimeError:
-            pass  # it rings already
 
 
 class Sender:

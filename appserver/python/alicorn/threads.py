@@ -8,31 +8,44 @@ import threading
 from _thread import allocate_lock, start_new_thread
 
 
+class Bell:
+    """One thread waits until another rings."""
+
+    def __init__(self):
+        self._lock = allocate_lock()
+        self._lock.acquire()
+
+    def wait(self, seconds=-1):
+        """Waits for a ring, that long at most. Handlers of signals may interrupt it."""
+        self._lock.acquire(True, seconds)
+
+    def ring(self):
+        try:
+            self._lock.release()
+        except RuntimeError:
+            pass  # it rings already
+
+
 class Native:
-    """A thread of the system that the threading module does not know."""
+    """A thread of the system that the threading module does not know; one other joins it."""
 
     def __init__(self, run, arguments):
-        self._ended = False
-        self._runs = allocate_lock()
-        self._runs.acquire()
+        self._alive = True
+        self._end = Bell()
         start_new_thread(self._run, (run, arguments))
 
     def is_alive(self):
-        """Returns whether the thread has not ended."""
-        return not self._ended
+        return self._alive
 
     def join(self, seconds):
-        """Returns once the thread has ended, or after that time. Handlers of signals may
-        interrupt it."""
-        if not self._ended and self._runs.acquire(True, seconds):
-            self._runs.release()
+        self._end.wait(seconds)
 
     def _run(self, run, arguments):
         try:
             run(*arguments)
         finally:
-            self._ended = True
-            self._runs.release()
+            self._alive = False
+            self._end.ring()
 
 
 def unfit():
@@ -44,7 +57,7 @@ def unfit():
 
 def start(name, run, *arguments):
     """Starts a thread, for which nothing waits when the process ends, and returns it."""
-    if _thread.start_new_thread is not start_new_thread:
+    if _thread.start_new_thread is not start_new_thread:  # threading's would be a greenlet
         return Native(run, arguments)
     thread = threading.Thread(target=run, args=arguments, name=name, daemon=True)
     thread.start()

@@ -190,7 +190,7 @@ func (k *Keeper) command(f *front, number int) {
 		k.stop(now)
 	}
 	if number == k.o.Reopen {
-		k.reopen()
+		k.reopen(false)
 	}
 	k.send(f.wire, &message{Kind: tellCommand, Number: number})
 }

@@ -9,42 +9,19 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"alicorn/config"
 	"alicorn/config/osfile"
 	"alicorn/proxy"
 )
 
-// reopen opens the keeper's own logs again.
-func (k *Keeper) reopen() {
-	k.eachLog(func(v any) error {
-		if r, ok := v.(interface{ Reopen(h config.Host) error }); ok {
-			return r.Reopen(k.o.Host)
-		}
-		return nil
-	})
-}
-
-// reopenMoved opens the keeper's own logs again that were moved or removed.
-func (k *Keeper) reopenMoved() {
-	k.eachLog(func(v any) error {
-		if r, ok := v.(interface{ ReopenMoved(h config.Host) error }); ok {
-			return r.ReopenMoved(k.o.Host)
-		}
-		return nil
-	})
-}
-
-// eachLog calls open for every Resource of the configuration that serves, and logs the errors.
-func (k *Keeper) eachLog(open func(v any) error) {
+// reopen opens the keeper's own logs again, with moved those that were moved or removed.
+func (k *Keeper) reopen(moved bool) {
 	_, current := k.readings()
 	if current == nil {
 		return
 	}
-	current.Generation.Resources.Each(func(_ string, v any) {
-		if err := open(v); err != nil {
-			k.log(proxy.LevelAlert, err.Error())
-		}
-	})
+	for _, err := range current.Generation.Resources.Reopen(k.o.Host, moved) {
+		k.log(proxy.LevelAlert, err.Error())
+	}
 }
 
 // standardStreams are the names of this process's own output. It is not opened

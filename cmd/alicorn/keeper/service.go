@@ -42,7 +42,7 @@ func (k *Keeper) serve(w *wire) {
 		case tellStopping:
 			k.stop(m.OK)
 		case tellReopened:
-			k.reopen()
+			k.reopen(false)
 		case tellFailed:
 			k.mu.Lock()
 			k.reason = string(m.Body)
@@ -233,7 +233,7 @@ func (k *Keeper) settle(ok bool) {
 	case before != nil:
 		RemoveSockets(before.Generation, pending.Generation, k.o.Host.Inherited)
 		before.Generation.Resources.Release()
-		k.reopenMoved()
+		k.reopen(true)
 	}
 	if ok {
 		k.prioritize(pending)
