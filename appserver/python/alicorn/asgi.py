@@ -67,7 +67,7 @@ class Server:
         self.ended = None  # a future: nothing runs and nothing will come
         self.stopped = None  # SystemExit or KeyboardInterrupt of the application
         self.error = None  # why the channel has ended
-        self._retired = False
+        self.retired = False
         self.thread = threading.get_ident()
         self._unwoken = False  # the front, in the midst of a deep recursion
         self._descriptors = descriptors()
@@ -153,17 +153,17 @@ class Server:
     def left(self, request):
         """Notes that a call of the application has ended."""
         self.calls.discard(request)
-        if self._retired and not self.calls:
+        if self.retired and not self.calls:
             self._end()
 
     def _retire(self):
-        self._retired = True
+        self.retired = True
         if not self.calls:
             self._end()
 
     def end_calls(self):
         """Cancels the calls that keep a retired worker from its end."""
-        for request in list(self.calls) if self._retired else ():
+        for request in list(self.calls):
             self.complain(request.id, "%s has not ended, and is cancelled: its worker ends"
                           % request.line())
             if request.task is not None:

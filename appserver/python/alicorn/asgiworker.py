@@ -35,8 +35,10 @@ class AsgiWorker(Worker):
             self.server.scopes.state = self.lifespan.state
 
     def _terminate(self, number, frame):
+        # The first signal asks to be retired. What runs then is cancelled by one that comes later.
+        retired = self.server.retired
         super()._terminate(number, frame)
-        if not self.channel.abandoned:
+        if retired and not self.channel.abandoned:
             self.loop.call_soon_threadsafe(self.server.end_calls)
 
     def _start(self):

@@ -81,7 +81,7 @@ class Worker:
             if package:
                 raise loader.LoadError(
                     "its import has replaced Python's threads by %s's, whose locks do not work "
-                    "between threads of a worker: set \"threads 1\" and more workers" % package)
+                    "between threads of a worker: give each worker one thread, and run more workers" % package)
             self._start_threads()
         if self.settings.get("heartbeat"):
             self._start_heartbeat(self.servers[0].marks, self.settings["heartbeat"] / 1000)

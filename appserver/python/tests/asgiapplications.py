@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from array import array
 
 from applications import use_up_descriptors
@@ -556,6 +557,20 @@ async def mixes_types(scope, receive, send):
     await send({"type": "websocket.send", "bytes": "text"})
 
 
+async def is_told_twice(scope, receive, send):
+    """Gets SIGTERM in the turn of the loop in which the front's wish to retire arrives."""
+    await asyncio.sleep(0.01)  # a turn of its own
+    flag = scope["query_string"]
+    os.unlink(flag)
+    while not os.path.exists(flag):
+        time.sleep(0.01)
+    await asyncio.sleep(0)
+    os.kill(os.getpid(), signal.SIGTERM)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    await answer(send, b"whole")
+
+
 async def gives_up(scope, receive, send):
     await receive()
     await send({"type": "websocket.accept"})
@@ -566,7 +581,7 @@ async def gives_up(scope, receive, send):
     await asyncio.sleep(1000)
 
 
-ROUTES = {"/scope": shows_scope, "/api/scope": shows_scope, "/caf\xe9 x": shows_scope, "/body": body, "/parts": parts,
+ROUTES = {"/told": is_told_twice, "/scope": shows_scope, "/api/scope": shows_scope, "/caf\xe9 x": shows_scope, "/body": body, "/parts": parts,
           "/waits": waits, "/hangs": hangs, "/fails": fails, "/fails_late": fails_late,
           "/silent": silent, "/exits": exits, "/lists": lists, "/longer": longer, "/file": file,
           "/fields": fields, "/after": after, "/names": names, "/whose": whose,

@@ -244,6 +244,18 @@ def test_what_keeps_a_retired_worker_is_named_and_cancelled(asgi, loop):
     assert front.output() == "cancelled\nshut down\n"
 
 
+def test_a_request_to_be_retired_cancels_nothing(asgi, tmp_path):
+    front = asgi(loop="asyncio")
+    flag = tmp_path / "flag"
+    flag.touch()
+    id = front.ask("/told", query=str(flag))
+    poll(lambda: not flag.exists(), "the request has not begun")
+    front.channel.shutdown(socket.SHUT_WR)
+    flag.touch()
+    assert front.answer(id).body == b"whole"
+    assert front.wait() == 0
+
+
 def test_a_fifo_is_not_sent(asgi, tmp_path):
     front = asgi(environ={"TMPDIR": str(tmp_path)})
     assert front.fetch("/fifo").status[:3] == "500"
