@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -135,7 +136,7 @@ func launchAttacks(group []attack, t target) (*launched, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
+	if err := startNicer(cmd); err != nil {
 		return nil, fmt.Errorf("cannot start an attack: %w", err)
 	}
 	tried, report := make(chan struct{}), make(chan attackReport, 1)
@@ -189,9 +190,6 @@ func runAttack(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := lowerPriority(); err != nil {
-		return err
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -203,7 +201,22 @@ func runAttack(ctx context.Context, args []string) error {
 	return errors.Join(err, values.Encode(tries))
 }
 
-// lowerPriority makes this process nicer than the one that started it.
+// startNicer starts cmd with a lower priority than this process has. For Linux a priority is
+// one thread's. A process gets that of the thread that starts it, and its threads inherit it.
+func startNicer(cmd *exec.Cmd) error {
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // for ever: the thread ends with the goroutine
+		err := lowerPriority()
+		if err == nil {
+			err = cmd.Start()
+		}
+		started <- err
+	}()
+	return <-started
+}
+
+// lowerPriority makes the calling thread nicer.
 func lowerPriority() error {
 	raw, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0)
 	if err != nil {

@@ -72,7 +72,8 @@ type measured struct {
 	name   string
 	tries  int64
 	failed int
-	rounds [][]sample // p50 and p99 of each errand, by round
+	still  time.Duration // for how long the machine stood still, which counts for no request
+	rounds [][]sample    // p50 and p99 of each errand, by round
 	// elsewhere has the load during the same attacks on another server; nil: the attacks
 	// are compared with quiet. Many attacks together need more than all processors. They
 	// delay every server of the machine, and no server can prevent that.
@@ -87,6 +88,7 @@ func (m *measured) add(round measured) {
 	m.name = round.name
 	m.tries += round.tries
 	m.failed += round.failed
+	m.still += round.still
 	m.rounds = append(m.rounds, round.rounds...)
 }
 
@@ -138,7 +140,27 @@ func runHostile(ctx context.Context, args []string) error {
 	if err := h.choose(*list); err != nil {
 		return err
 	}
+	h.load.watch = watchIfAllowed()
 	return h.measure(ctx, *servers)
+}
+
+// watchIfAllowed returns what watches the machine; nil, and says so, if that is not allowed.
+func watchIfAllowed() func() (func() (standstills, error), error) {
+	w, err := watchMachine()
+	if err == nil {
+		_, err = w.end()
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%v: times in which the whole machine stands still count too\n", err)
+		return nil
+	}
+	return func() (func() (standstills, error), error) {
+		w, err := watchMachine()
+		if err != nil {
+			return nil, err
+		}
+		return w.end, nil
+	}
 }
 
 // choose makes the groups: each attack of the list alone, and all together. Without root
@@ -298,11 +320,12 @@ func (h *hostile) beside(ctx context.Context, addr string, group []attack, t tar
 	}()
 	load := h.load
 	load.addr = addr
-	tallies := load.run(loaded)
+	tallies, still, err := load.run(loaded)
 	m.take(tallies)
-	h.printOne(m.name, tallies)
+	m.still = still
+	h.printOne(m, tallies)
 	if attacks != nil {
-		err = m.count(attacks.end)
+		err = errors.Join(err, m.count(attacks.end))
 	}
 	return m, errors.Join(err, ctx.Err())
 }
@@ -339,8 +362,8 @@ func (m *measured) count(end func() (map[string]int64, error)) error {
 	return err
 }
 
-func (h *hostile) printOne(name string, tallies []*tally) {
-	fmt.Fprintf(os.Stderr, "%s", name)
+func (h *hostile) printOne(m measured, tallies []*tally) {
+	fmt.Fprintf(os.Stderr, "%s; the machine stood still for %s", m.name, milliseconds(m.still))
 	for i, t := range tallies {
 		fmt.Fprintf(os.Stderr, "; %s: %s", h.load.errands[i].name, distribution(t.latencies))
 		for _, reason := range slices.Sorted(maps.Keys(t.failures)) {
@@ -358,7 +381,7 @@ func (h *hostile) row(m *measured, quiet measured) []string {
 		against := float64(own.p99) / float64(max(quiet.median(i).p99, h.floor))
 		row = append(row, milliseconds(own.p50), milliseconds(own.p99), fmt.Sprintf("%.1fx", against))
 	}
-	return append(row, fmt.Sprint(m.failed))
+	return append(row, fmt.Sprint(m.failed), milliseconds(m.still))
 }
 
 // The verdicts on a group of attacks.
@@ -392,7 +415,7 @@ func (h *hostile) report(w io.Writer, server string, quiet measured, attacked []
 		header = append(header, e.name+" p50", e.name+" p99", "against quiet")
 		line = append(line, milliseconds(quiet.median(i).p50), milliseconds(quiet.median(i).p99), "1.0x")
 	}
-	rows := [][]string{append(header, "failed", "verdict"), append(line, fmt.Sprint(quiet.failed), "")}
+	rows := [][]string{append(header, "failed", "stood still", "verdict"), append(line, fmt.Sprint(quiet.failed), milliseconds(quiet.still), "")}
 	var broken []string
 	for _, m := range attacked {
 		for _, beside := range []*measured{m.elsewhere, m.pair} {

@@ -128,7 +128,10 @@ func TestSteadyVisitorsCountFromWhenTheyWereDue(t *testing.T) {
 	}))
 	defer backend.Close()
 	s := &steady{addr: backend.Listener.Addr().String(), errands: []errand{{"page", "/", "page"}}, visitors: 1, rate: 1000, fresh: 5, report: io.Discard}
-	sums := s.run(ctx)
+	sums, _, err := s.run(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
 	late := 0
 	for _, took := range sums[0].latencies {
 		if took > 50*time.Millisecond {

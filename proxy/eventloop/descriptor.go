@@ -65,6 +65,7 @@ type Descriptor struct {
 	tag     int32
 	state   atomic.Uint32
 	labors  bool  // the owner has one of the Group's places for labor
+	shares  bool  // a Source expected work when the owner took its place
 	overran bool  // the watch has taken the lead from the owner
 	polled  bool  // the poller reports also when there is room
 	closed  bool  // guarded by mu

@@ -2,6 +2,7 @@ package eventloop
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ type Group struct {
 	turn         atomic.Uint32
 	watch        watch
 	places       chan struct{} // holds a value for each place for labor that is taken
+	half         chan struct{} // holds one for each of these that was taken while a Source expected work
 	wg           sync.WaitGroup
 }
 
@@ -41,7 +43,8 @@ func NewUnwatched(n int) (*Group, error) {
 
 func build(n int) (*Group, error) {
 	n = max(n, 1)
-	g := &Group{places: make(chan struct{}, max(runtime.GOMAXPROCS(0)-n, 1))}
+	places := max(runtime.GOMAXPROCS(0)-n, 1)
+	g := &Group{places: make(chan struct{}, places), half: make(chan struct{}, (places+1)/2)}
 	g.scarce, g.most = bounds()
 	for range n {
 		l, err := newLoop(g)
@@ -74,6 +77,9 @@ func (g *Group) Loops() int {
 	}
 	return len(g.loops)
 }
+
+// expects reports whether a Source of some Loop expects work.
+func (g *Group) expects() bool { return slices.ContainsFunc(g.loops, (*Loop).expects) }
 
 // Spare returns the number of goroutines that wait to lead again. A nil Group has none.
 func (g *Group) Spare() int {

@@ -2,22 +2,31 @@ package eventloop
 
 // Labor waits for one of the Group's places for labor, work that computes for long.
 // There is one place for each goroutine that the scheduler can run at once beside the
-// Loops' leaders, so that a leader never waits for a processor. The owner must have
-// detached. It keeps the place until Rest, except while it waits for the peer. If the owner
-// has a place already, Labor does nothing.
+// Loops' leaders, so that a leader never waits for a processor. While a Source expects work,
+// labor takes half of the places only: the work comes from other processes, which need
+// processors too. The owner must have detached. It keeps the place until Rest, except while it
+// waits for the peer. If the owner has a place already, Labor does nothing.
 func (d *Descriptor) Labor() {
 	if d.labors {
 		return
 	}
+	g := d.loop.group
+	if d.shares = g.expects(); d.shares {
+		g.half <- struct{}{}
+	}
+	g.places <- struct{}{}
 	d.labors = true
-	d.loop.group.places <- struct{}{}
 }
 
 // Rest gives back the place that Labor has taken, if the owner has one.
 func (d *Descriptor) Rest() {
-	if d.labors {
-		d.labors = false
-		<-d.loop.group.places
+	if !d.labors {
+		return
+	}
+	d.labors = false
+	<-d.loop.group.places
+	if d.shares {
+		<-d.loop.group.half
 	}
 }
 

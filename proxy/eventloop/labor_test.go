@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -72,6 +73,50 @@ func TestLaborWaitsForAPlace(t *testing.T) {
 	}
 	if len(g.places) != 0 {
 		t.Errorf("%d places are taken at the end, want 0", len(g.places))
+	}
+}
+
+// busySource is a Source that expects work while it says so, and never has any.
+type busySource struct{ expects atomic.Bool }
+
+func (s *busySource) Poll(*Turn) bool { return false }
+func (s *busySource) Sleep(bool) bool { return false }
+func (s *busySource) Expects() bool   { return s.expects.Load() }
+
+// Of two places labor takes one while a Source expects work, and both otherwise.
+func TestLaborLeavesHalfToOthersThatWork(t *testing.T) {
+	g := newGroup(t, 2)
+	g.places, g.half = make(chan struct{}, 2), make(chan struct{}, 1)
+	source := new(busySource)
+	g.loops[1].AddSource(source)
+	var owners [3]*Conn
+	for i := range owners {
+		owners[i], _ = pair(t, g.loops[0])
+		if err := owners[i].StartOwned(); err != nil {
+			t.Fatal(err)
+		}
+		defer owners[i].Close()
+	}
+	source.expects.Store(true)
+	owners[0].Labor()
+	taken := make(chan bool, 1)
+	go func() {
+		owners[1].Labor()
+		taken <- true
+	}()
+	select {
+	case <-taken:
+		t.Error("a second place was taken while a Source expected work")
+	case <-time.After(50 * time.Millisecond):
+	}
+	source.expects.Store(false)
+	owners[2].Labor() // takes the other half
+	owners[2].Rest()
+	owners[0].Rest()
+	within(t, taken, "the second's place")
+	owners[1].Rest()
+	if len(g.places) != 0 || len(g.half) != 0 {
+		t.Errorf("%d and %d places are taken at the end, want none", len(g.places), len(g.half))
 	}
 }
 
