@@ -16,6 +16,9 @@ const (
 	// processor time, starting it late costs all other requests of the application: a client that
 	// repeats a request that ends its worker must not stop the application for longer.
 	busyBackoff = 250 * time.Millisecond
+	// mostInterrupted is how many starts in a row must be interrupted before this counts as a
+	// failed start: the import may be what ends the process.
+	mostInterrupted = 3
 )
 
 // boots has the outcomes of starting workers. The pool's lock guards it.
@@ -114,6 +117,23 @@ func (p *Pool) bootFailed(e *BootError) {
 		return
 	}
 	p.logFailure(e)
+}
+
+// interrupted handles a start that a signal has ended or stopped; how says what has happened. An
+// operator may have sent it, or a system that is short of memory. So the next start comes at once,
+// and requests still wait for it. Workers that have started side by side and end together count
+// once.
+func (p *Pool) interrupted(w *worker, how string) {
+	if w.born.After(p.lastCut) {
+		p.cuts++
+		p.lastCut = time.Now()
+	}
+	if p.cuts < mostInterrupted {
+		w.log(proxy.LevelError, "%s before the application was ready; another start follows", how)
+		return
+	}
+	p.bootFailed(&BootError{App: p.o.Name, Worker: w.name, Traceback: w.early.end(),
+		Message: fmt.Sprintf("worker %s %s before the application was ready, as had others before it", w.name, how)})
 }
 
 // logFailure logs a failed start. A failure that is the same as the last takes one line.

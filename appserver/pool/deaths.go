@@ -35,6 +35,8 @@ func (p *Pool) onExit(w *worker, exit Exit) {
 	w.discard()
 	switch {
 	case p.isEnding() && w.boot == nil:
+	case was == workerStarting && w.boot == nil && exit.Signal != 0:
+		p.interrupted(w, "ended with "+exit.String())
 	case was == workerStarting || w.boot != nil:
 		if w.boot == nil {
 			w.boot = &BootError{App: p.o.Name, Worker: w.name, Message: fmt.Sprintf("worker %s ended with %s before the application was ready", w.name, exit)}

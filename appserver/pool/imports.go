@@ -107,16 +107,28 @@ func (p *Pool) endImport(w *worker) {
 // cpuTicks returns the CPU time that a process has used, in hundredths of a second; 0 if it is
 // unknown.
 func cpuTicks(pid int) int64 {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := strings.Cut(string(b[max(bytes.LastIndexByte(b, ')'), 0):]), " ")
-	fields := strings.Fields(rest)
+	fields := statOf(pid)
 	if len(fields) < 13 {
 		return 0
 	}
 	user, _ := strconv.ParseInt(fields[11], 10, 64)
 	system, _ := strconv.ParseInt(fields[12], 10, 64)
 	return user + system
+}
+
+// isStopped reports whether a signal, such as SIGSTOP, or a debugger has stopped a process; false
+// if that is unknown.
+func isStopped(pid int) bool {
+	fields := statOf(pid)
+	return len(fields) > 0 && strings.EqualFold(fields[0], "t")
+}
+
+// statOf returns the fields of /proc/PID/stat from the third on, the state; none if they are unknown.
+func statOf(pid int) []string {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil
+	}
+	_, rest, _ := strings.Cut(string(b[max(bytes.LastIndexByte(b, ')'), 0):]), " ")
+	return strings.Fields(rest)
 }

@@ -166,12 +166,7 @@ func (p *Pool) hurry() {
 func (p *Pool) overdue(w *worker, now time.Time) {
 	switch {
 	case w.state == workerStarting:
-		w.boot = &BootError{App: p.o.Name, Worker: w.name,
-			Message: fmt.Sprintf("it was not ready within startup_timeout (%s); %s", p.o.StartupTimeout, bootMessage)}
-		w.signal(DumpSignal)
-		p.retire(w, workerCondemned, "startup_timeout")
-		w.deadline = now.Add(dumpTime)
-		w.urged = termed // a worker that hangs in the import has no request to finish
+		p.startOverdue(w, now)
 	case w.leavesBefore(parted):
 		p.part(w, now)
 	case w.leavesBefore(drained):
@@ -187,4 +182,20 @@ func (p *Pool) overdue(w *worker, now time.Time) {
 	default:
 		w.deadline = time.Time{}
 	}
+}
+
+// startOverdue ends w, which was not ready within startup_timeout. A process that a signal has
+// stopped writes no stacks, and is no fault of the application.
+func (p *Pool) startOverdue(w *worker, now time.Time) {
+	p.retire(w, workerCondemned, "startup_timeout")
+	w.urged = termed // a worker that hangs in the import has no request to finish
+	if isStopped(w.process.Pid()) {
+		w.deadline = now
+		p.interrupted(w, fmt.Sprintf("was stopped by a signal, such as SIGSTOP, for startup_timeout (%s),", p.o.StartupTimeout))
+		return
+	}
+	w.boot = &BootError{App: p.o.Name, Worker: w.name,
+		Message: fmt.Sprintf("it was not ready within startup_timeout (%s); %s", p.o.StartupTimeout, bootMessage)}
+	w.signal(DumpSignal)
+	w.deadline = now.Add(dumpTime)
 }

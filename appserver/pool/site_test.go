@@ -38,11 +38,22 @@ func newSite(t testing.TB, workers int, script func(f *pooltest.Fake)) *site {
 // newStreamSite is newSite for workers of any kind. Settings that are missing have defaults.
 func newStreamSite(t testing.TB, settings pool.Settings, script func(f *pooltest.Fake)) *site {
 	t.Helper()
+	s := startSite(t, settings, &pooltest.Fakes{Script: script, Concurrency: settings.Streams})
+	if err := s.pool.Await(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// startSite is newStreamSite for workers of fakes, which may not come up.
+func startSite(t testing.TB, settings pool.Settings, fakes *pooltest.Fakes) *site {
+	t.Helper()
 	settings.Name, settings.Threads, settings.Backlog = "web", 1, 1000
-	settings.StartupTimeout, settings.QueueTimeout = 60*time.Second, cmp.Or(settings.QueueTimeout, 30*time.Second)
+	settings.StartupTimeout = cmp.Or(settings.StartupTimeout, 60*time.Second)
+	settings.QueueTimeout = cmp.Or(settings.QueueTimeout, 30*time.Second)
 	settings.Timeout = cmp.Or(settings.Timeout, 30*time.Second)
 	settings.GracefulTimeout = cmp.Or(settings.GracefulTimeout, 30*time.Second)
-	s := &site{fakes: &pooltest.Fakes{Script: script, Concurrency: settings.Streams}}
+	s := &site{fakes: fakes}
 	t.Cleanup(s.fakes.Wait)
 	var generation *proxy.Generation
 	dir := t.TempDir()
@@ -68,9 +79,6 @@ func newStreamSite(t testing.TB, settings pool.Settings, script func(f *pooltest
 		cancel()
 		s.pool.Stop(ctx)
 	})
-	if err := s.pool.Await(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	return s
 }
 

@@ -46,6 +46,8 @@ type supervision struct {
 	idleTicks int             // how many ticks in a row found no requests
 	failures  int             // how many starts in a row have failed
 	young     int             // how many workers in a row have ended right after they became ready
+	cuts      int             // how many starts in a row were interrupted, of those that began one after the other
+	lastCut   time.Time       // when the last of them was
 	cut       <-chan struct{} // closed when workers must end at once
 	quitting  time.Time       // when streams are told to end next; zero: the server does not stop
 }
@@ -145,6 +147,7 @@ func (p *Pool) onReady(w *worker, r Report) {
 	defer p.mu.Unlock()
 	w.report, w.state, w.deadline, w.readied = r, workerReady, time.Time{}, time.Now()
 	w.early.end()
+	p.cuts = 0
 	for i, v := range p.ready {
 		if i == 0 || v.assigned < w.assigned {
 			w.assigned = v.assigned

@@ -2,6 +2,7 @@
 package pooltest
 
 import (
+	"cmp"
 	"fmt"
 	"sync"
 	"syscall"
@@ -22,6 +23,8 @@ type Fakes struct {
 	// Concurrency is how many requests an ASGI worker runs at a time. If it is 0, the workers
 	// are of WSGI.
 	Concurrency int
+	// PID is the process id of all workers. If it is 0, they have one that no process has.
+	PID int
 
 	mu  sync.Mutex
 	all []*Fake
@@ -36,8 +39,10 @@ type Fake struct {
 	Lane    *Lane         // nil if there is none
 	Killed  chan struct{} // closed by TERM and KILL
 	Streams int           // the socket of its stream channel; -1 for a WSGI worker
+	Exit    pool.Exit     // how its process ends; Boot and Script may set it
 
 	Concurrency int
+	pid         int
 	heard       []byte // frames of the stream channel that Heard has not returned yet
 
 	exited chan pool.Exit
@@ -71,7 +76,7 @@ func (l *Fakes) Launch(o pool.Order) (pool.Process, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f := &Fake{Number: len(l.all), Concurrency: l.Concurrency, Streams: -1, exited: make(chan pool.Exit, 1), Killed: make(chan struct{})}
+	f := &Fake{Number: len(l.all), Concurrency: l.Concurrency, Streams: -1, pid: cmp.Or(l.PID, 1<<30), exited: make(chan pool.Exit, 1), Killed: make(chan struct{})}
 	fd, err := unix.FcntlInt(o.Files[pool.FileChannel].Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
@@ -104,13 +109,13 @@ func (l *Fakes) Launch(o pool.Order) (pool.Process, error) {
 		if f.Streams >= 0 {
 			unix.Close(f.Streams)
 		}
-		f.exited <- pool.Exit{Code: 0}
+		f.exited <- f.Exit
 	})
 	return f, nil
 }
 
-// Pid implements pool.Process. It returns a number that no process has.
-func (f *Fake) Pid() int { return 1 << 30 }
+// Pid implements pool.Process.
+func (f *Fake) Pid() int { return f.pid }
 
 // User implements pool.Process. It returns a name that no user has.
 func (f *Fake) User() string { return "fake" }
