@@ -95,7 +95,7 @@ func TestAPriorityThatTheSystemRefusesIsReported(t *testing.T) {
 	dir := proxytest.PublicDir(t)
 	sock := filepath.Join(dir, "web.sock")
 	logs, server := "error_log error.log;\n", "server { listen unix:"+sock+"; return 200 served; }\n"
-	write(t, dir, "alicorn.conf", logs+"worker_priority 4;\n"+server)
+	write(t, dir, "alicorn.conf", logs+"worker_priority -4;\n"+server)
 	cmd := startCommand(t, dir, nil, []string{"setpriv", "--bounding-set=-sys_nice", "--inh-caps=-all", ownProgram(t), "run", "-c", "alicorn.conf"})
 	if answer := awaitAnswer(t, sock); !strings.HasSuffix(answer, "served") {
 		t.Errorf("the answer is %q, want 200", answer)
@@ -104,7 +104,7 @@ func TestAPriorityThatTheSystemRefusesIsReported(t *testing.T) {
 	if got, keeper := nices(front), nices(cmd.Process.Pid); !slices.Equal(got, keeper) {
 		t.Errorf("the front has %v, want the keeper's %v", got, keeper)
 	}
-	const why = `alicorn\.conf:2:17: worker_priority 4: setpriority\(4\) failed: operation not permitted: it takes root with the capability CAP_SYS_NICE`
+	const why = `alicorn\.conf:2:17: worker_priority -4: setpriority\(-4\) failed: permission denied: it takes root with the capability CAP_SYS_NICE`
 	alert := regexp.MustCompile(`\[alert\] .*` + why + `; the front \(pid \d+\) goes on`)
 	alerts := func() int {
 		log, err := os.ReadFile(filepath.Join(dir, "error.log"))
@@ -144,6 +144,47 @@ func TestAPriorityThatTheSystemRefusesIsReported(t *testing.T) {
 	awaitCondition(t, "the status has it without the directive", status(false))
 	if n := alerts(); n != 2 {
 		t.Errorf("in the end the log has %d lines with %s, want 2", n, alert)
+	}
+}
+
+// A lower priority than the server's takes no capability. To raise it again does, and the log says so.
+func TestALowerPriorityNeedsNoCapability(t *testing.T) {
+	t.Parallel()
+	dir := proxytest.PublicDir(t)
+	sock := filepath.Join(dir, "web.sock")
+	configure := func(nice int) {
+		write(t, dir, "alicorn.conf", fmt.Sprintf("error_log error.log;\nworker_priority %d;\nserver { listen unix:%s; return 200 served; }\n", nice, sock))
+	}
+	configure(14)
+	cmd := startCommand(t, dir, nil, []string{"setpriv", "--bounding-set=-sys_nice", "--inh-caps=-all", ownProgram(t), "run", "-c", "alicorn.conf"})
+	awaitAnswer(t, sock)
+	own := nices(cmd.Process.Pid)
+	if len(own) != 1 {
+		t.Fatalf("the keeper has the nice values %v, want one", own)
+	}
+	front := processes(cmd.Process.Pid)["front"][0]
+	if got := nices(front); !slices.Equal(got, []int{14}) {
+		t.Errorf("the front has the nice values %v, want 14", got)
+	}
+	for _, c := range []struct {
+		nice, want int
+		alert      bool
+	}{{17, 17, false}, {15, 17, true}} {
+		configure(c.nice)
+		if out, err := verbIn(t, dir, "reload").CombinedOutput(); err != nil {
+			t.Fatalf("reload: %v\n%s", err, out)
+		}
+		alert := fmt.Sprintf("worker_priority %d: setpriority(%[1]d) failed: permission denied: it takes root with the capability CAP_SYS_NICE", c.nice)
+		awaitCondition(t, fmt.Sprintf("worker_priority %d: no alert", c.nice), func() bool {
+			log, err := os.ReadFile(filepath.Join(dir, "error.log"))
+			return err == nil && strings.Contains(string(log), alert) == c.alert
+		})
+		awaitCondition(t, fmt.Sprintf("the front has the nice values %v, want %d", nices(front), c.want), func() bool {
+			return slices.Equal(nices(front), []int{c.want})
+		})
+	}
+	if got := nices(cmd.Process.Pid); !slices.Equal(got, own) {
+		t.Errorf("the keeper has the nice values %v, want %v as before", got, own)
 	}
 }
 

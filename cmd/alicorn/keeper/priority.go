@@ -2,8 +2,10 @@ package keeper
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"alicorn/config"
 	"alicorn/proxy"
@@ -30,7 +32,9 @@ func (k *Keeper) prioritize(r *Reading) {
 		nice, err = niceOf(os.Getpid())
 	}
 	if err == nil {
-		err = renice(k.pid, nice)
+		if err = renice(k.pid, nice); errors.Is(err, syscall.EPERM) && os.Geteuid() == 0 {
+			err = reniceAs(k.o.User.UID, k.pid, nice)
+		}
 	}
 	k.given = r.Priority != (Priority{}) || err != nil
 	refused := ""

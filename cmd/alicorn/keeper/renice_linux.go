@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -31,6 +32,25 @@ func renice(pid, nice int) error {
 		}
 	}
 	return fmt.Errorf("setpriority(%d): threads with another priority appear all the time", nice)
+}
+
+// reniceAs is renice by a thread with the process's user, uid, as its effective one. Linux lets a user
+// give higher nice values to processes of his own; for root these take CAP_SYS_NICE if another user
+// has the process. The real user of the thread stays root, so that the other cannot send it signals.
+func reniceAs(uid, pid, nice int) (err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		const unchanged = ^uintptr(0)
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, unchanged, uintptr(uid), unchanged); errno != 0 {
+			err = fmt.Errorf("cannot use the rights of user %d, which needs CAP_SETUID: %w", uid, errno)
+			return
+		}
+		err = renice(pid, nice)
+	}()
+	<-done
+	return err
 }
 
 // reniceThreads is one pass. It returns the number of threads that had another value.

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -145,6 +146,42 @@ func TestReniceSaysWhatItTakes(t *testing.T) {
 	err := <-refused
 	if !errors.Is(err, unix.EACCES) || !strings.HasPrefix(err.Error(), "setpriority(-5) failed: ") || !strings.HasSuffix(err.Error(), ": it takes root with the capability CAP_SYS_NICE") {
 		t.Errorf("got %v, want setpriority(-5) failed with EACCES, and CAP_SYS_NICE named", err)
+	}
+}
+
+// A higher nice value takes no capability, also for a process of another user. A lower one does.
+func TestReniceAsTheUserOfTheProcess(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Fatal("got a test that root does not run, want root")
+	}
+	const uid = 65534
+	cmd := exec.Command("/bin/sleep", "60")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	pid := cmd.Process.Pid
+	own, err := niceOf(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := reniceAs(uid, pid, own+3); err != nil {
+		t.Errorf("got %v for a higher value, want none", err)
+	}
+	err = reniceAs(uid, pid, own+1)
+	if !errors.Is(err, unix.EACCES) || !strings.HasSuffix(err.Error(), ": it takes root with the capability CAP_SYS_NICE") {
+		t.Errorf("got %v for a lower value, want EACCES, and CAP_SYS_NICE named", err)
+	}
+	if got, err := niceOf(pid); got != own+3 {
+		t.Errorf("got the value %d, %v; want %d", got, err, own+3)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if got := unix.Geteuid(); got != 0 {
+		t.Errorf("afterwards the user is %d, want root", got)
 	}
 }
 
