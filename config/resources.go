@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -131,7 +132,7 @@ type Reopener interface {
 }
 
 // Reopen reopens every held Reopener, or with moved those that were moved. It returns their
-// errors.
+// errors. Several that fail for the same reason, such as two logs in one file, give one error.
 func (r *Resources) Reopen(h Host, moved bool) (errs []error) {
 	r.Each(func(_ string, v any) {
 		n, ok := v.(Reopener)
@@ -142,7 +143,8 @@ func (r *Resources) Reopen(h Host, moved bool) (errs []error) {
 		if moved {
 			reopen = n.ReopenMoved
 		}
-		if err := reopen(h); err != nil {
+		err := reopen(h)
+		if err != nil && !slices.ContainsFunc(errs, func(e error) bool { return e.Error() == err.Error() }) {
 			errs = append(errs, err)
 		}
 	})

@@ -10,17 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"alicorn/config/osfile"
-	"alicorn/proxy"
 )
 
-// reopen opens the keeper's own logs again, with moved those that were moved or removed.
+// reopen opens the keeper's own logs again, with moved those that were moved or removed. It logs
+// no error: the front opens the same files, through the keeper, and logs each.
 func (k *Keeper) reopen(moved bool) {
-	_, current := k.readings()
-	if current == nil {
-		return
-	}
-	for _, err := range current.Generation.Resources.Reopen(k.o.Host, moved) {
-		k.log(proxy.LevelAlert, err.Error())
+	if _, current := k.readings(); current != nil {
+		_ = current.Generation.Resources.Reopen(k.o.Host, moved)
 	}
 }
 
