@@ -45,7 +45,7 @@ func TestADeathBeforeTheStartCostsNothing(t *testing.T) {
 func TestARequestIsNotTriedForEver(t *testing.T) {
 	s := newFakeSite(t, "workers 1;", func(f *pooltest.Fake) { f.Receive() })
 	expect(t, s.Get("/"), 502, "502")
-	s.Log.Wait(t, "died before they started")
+	s.Log.Wait(t, "died before the request was started")
 }
 
 func TestWhatIsQueuedBehindALongRequestIsTakenBack(t *testing.T) {

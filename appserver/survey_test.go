@@ -70,7 +70,7 @@ func TestWhatCountsAsChanged(t *testing.T) {
 		{"a file's text", nil, nil, func(s checkout) { s.write("app/templates/a.html", "other text") }, "app/templates/a.html has changed"},
 		{"a file's time alone", nil, nil, func(s checkout) { s.later("app/app.py") }, "app/app.py has changed"},
 		{"a new file", nil, nil, func(s checkout) { s.write("app/new.py", "") }, "app/new.py is new"},
-		{"a file less", nil, nil, func(s checkout) { s.must(os.Remove(s.path("app/data.db"))) }, "1 files below its directory are gone"},
+		{"a file less", nil, nil, func(s checkout) { s.must(os.Remove(s.path("app/data.db"))) }, "1 file below its directory gone"},
 		{"another file under its name", nil, nil, func(s checkout) {
 			s.write("app/app.py.tmp", "first")
 			s.must(os.Rename(s.path("app/app.py.tmp"), s.path("app/app.py")))

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"alicorn/proxy"
 )
 
 // tree has the files below a directory as they are now. It follows links. It leaves out
@@ -157,7 +159,7 @@ func (t *tree) compare(q Survey) string {
 		delete(before, hashOf(path))
 	}
 	if len(before) > 0 {
-		return fmt.Sprintf("%d files below its directory are gone", len(before))
+		return proxy.Count(len(before), "file") + " below its directory gone"
 	}
 	return ""
 }

@@ -124,7 +124,7 @@ var outages = []outage{
 		seed: "mount -t tmpfs -o size=64k tmpfs /var/log/alicorn\nchown alicorn: /var/log/alicorn" + restart +
 			"\nhead -c 65536 /dev/zero >/var/log/alicorn/other 2>/dev/null || :\ncurl --silent --output /dev/null --header 'Host: shop.example.com' http://127.0.0.1/",
 		heal: "systemctl stop alicorn\numount /var/log/alicorn\nsystemctl start alicorn",
-		want: `log /var/log/alicorn/access\.log cannot be written: no space left on device; \d+ lines lost; "df -h /var/log/alicorn" shows the space that is left`,
+		want: `log /var/log/alicorn/access\.log cannot be written: no space left on device; \d+ lines? lost; "df -h /var/log/alicorn" shows the space that is left`,
 	},
 }
 

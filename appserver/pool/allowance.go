@@ -106,6 +106,6 @@ func (p *Pool) allowed(a *Allowance, lines []byte) []byte {
 // noteLeft logs that lines were left out.
 func (p *Pool) noteLeft(lines uint64, r Rate) {
 	if lines > 0 {
-		p.logf(proxy.LevelWarn, "app %q prints more than %d lines a second: %d lines were left out (output_limit)", p.o.Name, r.Lines, lines)
+		p.logf(proxy.LevelWarn, "app %q prints more than %s a second: %s left out (output_limit)", p.o.Name, proxy.Count(r.Lines, "line"), proxy.Count(lines, "line"))
 	}
 }

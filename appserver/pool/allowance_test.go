@@ -76,7 +76,7 @@ func TestLinesThatAreLeftOutAreTold(t *testing.T) {
 	all[1].logLines([]byte(strings.Repeat("second\n", 5_000)))
 	all[1].logStacks([]byte("the stack\n"))
 	log.Wait(t, "web:1: the stack")
-	log.Wait(t, `lines were left out (output_limit)`)
+	log.Wait(t, `lines left out (output_limit)`)
 	text := log.String()
 	if first, second := strings.Count(text, "first"), strings.Count(text, "second"); first != 50 || second > 2_000 || strings.Count(text, "left out") != 1 {
 		t.Errorf(`%d and %d lines: %.3000s; want 50, at most 2000 and "left out" once`, first, second, text)

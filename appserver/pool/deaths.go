@@ -46,7 +46,7 @@ func (p *Pool) onExit(w *worker, exit Exit) {
 		}
 		p.bootFailed(w.boot)
 	case was == workerReady:
-		w.log(proxy.LevelError, "exited: %s; it held %d started requests", exit, lost)
+		w.log(proxy.LevelError, "exited: %s; it held %s", exit, proxy.Count(lost, "started request"))
 		p.onDeath(w, exit, lost)
 	case was == workerCondemned:
 		w.log(proxy.LevelNotice, "ended: %s; %s", exit, w.reason)
@@ -90,7 +90,7 @@ func (p *Pool) settle(w *worker, exit Exit) (lost int) {
 			lost++
 			j.abort(fmt.Sprintf("worker %s (pid %d) broke the worker protocol and may have run the request: %s", w.name, w.process.Pid(), exit))
 		default:
-			j.abort(fmt.Sprintf("%d workers in a row died before they started the request, the last was %s", j.deaths, w.name))
+			j.abort(fmt.Sprintf("%s in a row died before the request was started, the last was %s", proxy.Count(j.deaths, "worker"), w.name))
 		}
 	}
 	p.dispatch()

@@ -38,7 +38,7 @@ func (p *Pool) Submit(j *Job) *proxy.Fail {
 	if p.queue.length >= p.o.Backlog {
 		p.turnAway()
 		return &proxy.Fail{Status: 503, Level: proxy.LevelError, RetryAfter: 1,
-			Reason: fmt.Sprintf("app %q has %d requests waiting, which is its backlog", p.o.Name, p.queue.length)}
+			Reason: fmt.Sprintf("app %q has %s waiting, which is its backlog", p.o.Name, proxy.Count(p.queue.length, "request"))}
 	}
 	j.refs.Add(1)
 	p.queue.pushBack(j)

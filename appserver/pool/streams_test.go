@@ -181,8 +181,8 @@ func TestTheBoundOfStreamsIsNamed(t *testing.T) {
 	go s.Get("/")
 	<-started
 	expect(t, s.Get("/second"), 503, "503")
-	if log := s.Log.String(); !strings.Contains(log, "each has 1 requests and WebSockets, which is its concurrency") {
-		t.Errorf(`the log says %q, want "each has 1 requests and WebSockets, which is its concurrency" in it`, log)
+	if log := s.Log.String(); !strings.Contains(log, "each has 1 request, WebSockets included, which is its concurrency") {
+		t.Errorf(`the log says %q, want "each has 1 request, WebSockets included, which is its concurrency" in it`, log)
 	}
 }
 

@@ -216,7 +216,7 @@ func (p *Pool) crowded() string {
 	if len(p.ready) == 0 {
 		return ""
 	}
-	return fmt.Sprintf(": each has %d requests and WebSockets, which is its concurrency", p.o.Streams)
+	return fmt.Sprintf(": each has %s, WebSockets included, which is its concurrency", proxy.Count(p.o.Streams, "request"))
 }
 
 // expire answers a waiting request with 503. The caller holds the lock.

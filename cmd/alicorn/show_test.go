@@ -95,6 +95,10 @@ func TestStatusNamesLocationsThatBlockTheirLoopWithARemedy(t *testing.T) {
 func TestTheStatusSaysHowLongAServerIsUpWhateverTheClockSays(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
+	if err := printStatus(&out, control.Status{PID: 7, Up: 2, Replaced: &control.Replaced{Times: 1}}); err != nil || !strings.Contains(out.String(), "pid 7, its present front up 2s,") {
+		t.Errorf("after a crash of the front: %v, %q; want \"pid 7, its present front up 2s,\"", err, out.String())
+	}
+	out.Reset()
 	if err := printStatus(&out, control.Status{Started: time.Now().Add(24 * time.Hour), Up: 61.7}); err != nil || !strings.Contains(out.String(), "up 1m2s,") {
 		t.Errorf(`it prints %q, %v; want "up 1m2s," in it`, out.String(), err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"alicorn/appserver/pool"
 	"alicorn/cmd/alicorn/control"
+	"alicorn/proxy"
 	"alicorn/proxy/logfile"
 )
 
@@ -67,8 +68,8 @@ func serversTrouble(st control.Status, now time.Time) (all []string) {
 	}
 	for _, l := range st.Logs {
 		if l.Failing {
-			all = append(all, fmt.Sprintf("log %s cannot be written: %s; %d lines lost; \"df -h %s\" shows the space that is left",
-				l.Path, l.Error, l.Lost, filepath.Dir(l.Path)))
+			all = append(all, fmt.Sprintf("log %s cannot be written: %s; %s lost; \"df -h %s\" shows the space that is left",
+				l.Path, l.Error, proxy.Count(l.Lost, "line"), filepath.Dir(l.Path)))
 		}
 	}
 	return all

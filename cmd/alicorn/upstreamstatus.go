@@ -8,6 +8,7 @@ import (
 
 	"alicorn/cmd/alicorn/control"
 	"alicorn/config"
+	"alicorn/proxy"
 	"alicorn/proxy/proxypass"
 )
 
@@ -30,7 +31,7 @@ func printUpstream(w io.Writer, u control.Upstream) error {
 	if u.TLS {
 		way += ", TLS"
 	}
-	fmt.Fprintf(w, "\nupstream %s (%s): %d servers, %d waiting\n", u.Name, way, len(u.Peers), u.Queue)
+	fmt.Fprintf(w, "\nupstream %s (%s): %s, %d waiting\n", u.Name, way, proxy.Count(len(u.Peers), "server"), u.Queue)
 	t := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "  SERVER\tSTATE\tWEIGHT\tREQUESTS\tFAILURES\tACTIVE\tIDLE\tHEAD\tRESPONSE")
 	for _, p := range u.Peers {

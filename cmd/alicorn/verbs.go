@@ -267,12 +267,16 @@ func printStatus(w io.Writer, st control.Status) error {
 	case st.Starting:
 		phase = ", starting"
 	}
-	fmt.Fprintf(w, "alicorn %s, pid %d, up %s, generation %d%s\nconfiguration %s\nlistening on  %s\n", st.Version, st.PID,
+	up := "up"
+	if st.Replaced != nil { // the process of this pid has run for longer
+		up = "its present front up"
+	}
+	fmt.Fprintf(w, "alicorn %s, pid %d, %s %s, generation %d%s\nconfiguration %s\nlistening on  %s\n", st.Version, st.PID, up,
 		time.Duration(st.Up*float64(time.Second)).Round(time.Second), st.Generation, phase, st.Config, listeners)
 	fmt.Fprintf(w, "temporary     %s of %s\n", osfile.SizeText(st.TempSpace.Used), osfile.SizeText(st.TempSpace.Limit))
 	printTrouble(w, st)
 	for _, a := range st.Apps {
-		fmt.Fprintf(w, "\napp %s: %s, %d workers, %d waiting, code since %s\n", a.Name, a.State, len(a.Workers), a.Queue, a.Since.Local().Format(time.DateTime))
+		fmt.Fprintf(w, "\napp %s: %s, %s, %d waiting, code since %s\n", a.Name, a.State, proxy.Count(len(a.Workers), "worker"), a.Queue, a.Since.Local().Format(time.DateTime))
 		if a.Error != "" {
 			fmt.Fprintf(w, "  the last start failed: %s\n", a.Error)
 		}
@@ -320,7 +324,7 @@ func printTrouble(w io.Writer, st control.Status) {
 		}
 	}
 	if len(broken) > 0 {
-		fmt.Fprintf(w, "failing       %d of %d apps, see below: %s\n", len(broken), len(st.Apps), strings.Join(broken, ", "))
+		fmt.Fprintf(w, "failing       %d of %s, see below: %s\n", len(broken), proxy.Count(len(st.Apps), "app"), strings.Join(broken, ", "))
 	}
 	for _, text := range serversTrouble(st, time.Now()) {
 		fmt.Fprintln(w, text)
@@ -331,7 +335,7 @@ func printTrouble(w io.Writer, st control.Status) {
 	printBlocking(w, st.Blocking)
 	for _, l := range st.Logs {
 		if !l.Failing {
-			fmt.Fprintf(w, "log %s has lost %d lines, the last at %s: %s\n", l.Path, l.Lost, moment(l.ErrorAt), l.Error)
+			fmt.Fprintf(w, "log %s has lost %s, the last at %s: %s\n", l.Path, proxy.Count(l.Lost, "line"), moment(l.ErrorAt), l.Error)
 		}
 	}
 }

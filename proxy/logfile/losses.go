@@ -65,7 +65,7 @@ func (l *losses) worked() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.open {
-		Say(fmt.Sprintf("alicorn: log %s can be written to again; %d lines were lost", l.sum.Path, l.sum.Lost-l.until))
+		Say(fmt.Sprintf("alicorn: log %s can be written to again; lines lost: %d", l.sum.Path, l.sum.Lost-l.until))
 	}
 	l.sum.Failing, l.open = false, false
 	l.spell.Store(false)

@@ -113,7 +113,7 @@ func TestASpellOfFailuresIsSaidOnce(t *testing.T) {
 	room()
 	f.Write([]byte("kept\n"))
 	want := "alicorn: cannot write to log " + path + ": no space left on device; lines are lost until it can be written to again\n" +
-		"alicorn: log " + path + " can be written to again; 3 lines were lost\n"
+		"alicorn: log " + path + " can be written to again; lines lost: 3\n"
 	if got := content(t, said); got != want {
 		t.Errorf("standard error has %q, want %q", got, want)
 	}
