@@ -37,4 +37,4 @@ package proxy
 //   - suspend.go waiting.go overruns.go subrequest.go own.go: how it waits
 //   - response.go ranges.go pace.go file.go sendfile.go tunnel.go: responses and tunnels
 //   - vars.go rule.go template.go regexp.go regexp_turns.go: variables and patterns
-//   - level.go printable.go: logs
+//   - level.go printable.go count.go: logs

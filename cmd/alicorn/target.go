@@ -10,8 +10,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"alicorn/cmd/alicorn/control"
+	"alicorn/config/osfile"
 )
 
 // target finds the running server that a verb means: the one of --pid, the one of -c, the
@@ -36,7 +38,7 @@ func target(ctx context.Context, o options) (*control.Client, error) {
 		}
 	}
 	if o.config != "" {
-		c, err := named(ctx, dirs, o.config)
+		c, err := named(ctx, dirs, o)
 		if why := lastStart(dirs, o.file()); errors.Is(err, control.ErrNotRunning) && why != "" {
 			err = fmt.Errorf("%w%s", err, why)
 		}
@@ -78,10 +80,11 @@ func serversIn(ctx context.Context, dirs []string) (answering []*control.Client,
 	return answering, others
 }
 
-// named finds the running server with that name, such as one of serve, whose
-// configuration is in no file.
-func named(ctx context.Context, dirs []string, name string) (*control.Client, error) {
-	return among(ctx, dirs, func(st control.Status) bool { return st.Config == name }, control.ErrNotRunning)
+// named finds the running server that -c names, such as one of serve, whose configuration is in
+// no file.
+func named(ctx context.Context, dirs []string, o options) (*control.Client, error) {
+	missing := fmt.Errorf("%w, as far as %s shows%s", control.ErrNotRunning, strings.Join(dirs, " and "), elsewhere(dirs, o.file()))
+	return among(ctx, dirs, func(st control.Status) bool { return st.Config == o.config }, missing)
 }
 
 // withPID finds the running server whose process id is in the pid file.
@@ -104,6 +107,31 @@ func among(ctx context.Context, dirs []string, meant func(control.Status) bool, 
 		}
 	}
 	return nil, errors.Join(append([]error{missing}, others...)...)
+}
+
+// elsewhere returns a text about sockets with the name of that configuration's that are in other folders
+// than dirs, or "". They are not asked: any user may have made them.
+func elsewhere(dirs []string, name string) string {
+	list, err := os.ReadFile("/proc/net/unix")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(list)) {
+		_, path, found := strings.Cut(strings.TrimSuffix(line, "\n"), " /")
+		dir := filepath.Dir(filepath.Dir("/" + path)) // servers make the socket in a folder within, and move it
+		if !found || slices.Contains(dirs, dir) {
+			continue
+		}
+		path = control.SocketPath(dir, name)
+		st, err := os.Lstat(path)
+		if err != nil {
+			continue
+		}
+		if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+			return fmt.Sprintf("; user %q has a socket of that name, %q: the verb as that user, or with RUNTIME_DIRECTORY=%q, asks it", osfile.User{UID: int(sys.Uid)}.Name(), path, dir)
+		}
+	}
+	return ""
 }
 
 func several(ctx context.Context, all []*control.Client) error {

@@ -68,6 +68,26 @@ func TestAVerbAsksTheServerItMeans(t *testing.T) {
 	}
 }
 
+// A verb says where another user has a socket of the server that it means, and does not ask there.
+func TestAVerbSaysWhereAnotherUserHasItsServer(t *testing.T) {
+	t.Parallel()
+	dir := proxytest.PublicDir(t)
+	write(t, dir, "alicorn.conf", "")
+	path := control.SocketPath(filepath.Join(dir, "their run"), filepath.Join(dir, "alicorn.conf"))
+	answerAs(t, path, func(http.ResponseWriter, *http.Request) { t.Error("the other server was asked, want it left alone") })
+	if err := os.Lchown(path, 65534, -1); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(ownProgram(t), "status", "-c", "alicorn.conf")
+	cmd.Dir = dir
+	run := filepath.Join(dir, "run")
+	cmd.Env = append(os.Environ(), reexecEnv+"=1", "RUNTIME_DIRECTORY="+run)
+	want := "no server of this configuration is running, as far as " + run + ` shows; user "nobody" has a socket of that name, "` + path + `"`
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), want) {
+		t.Errorf("it prints %q, want %q", out, want)
+	}
+}
+
 // One answer that fails is not the end of a server that answers again.
 func TestAStopWaitsForTheServersEnd(t *testing.T) {
 	t.Parallel()
