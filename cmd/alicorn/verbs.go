@@ -85,10 +85,13 @@ func reopenCommand() *cobra.Command {
 }
 
 func upgradeCommand() *cobra.Command {
-	return verbCommand("upgrade", "Let the program that was installed in the running one's place take over, without losing a request",
+	cmd := verbCommand("upgrade", "Let the program that was installed in the running one's place take over, without losing a request",
 		func(cmd *cobra.Command, c *control.Client) error {
 			return upgradeAndWait(cmd.Context(), c, cmd.ErrOrStderr())
 		})
+	cmd.Long = "Starts the installed program, which takes over once it serves. If it does not start, the old one goes on. Other than for\n" +
+		"a reload, a log that cannot be opened is such a failure, as in nginx: a new program has no earlier file to go on in."
+	return cmd
 }
 
 // endPatience is how long, after a server stops answering, the next one may take to
