@@ -7,8 +7,10 @@ block, the body has broken off.
 
 import errno
 import io
+from select import POLLIN, poll  # the system's, whatever the application patches
 
 from .frames import LENGTH
+from .handlers import interruptible
 
 BUFFER = 65536  # bytes that are read at once
 
@@ -25,6 +27,9 @@ class Blocks(io.RawIOBase):
 
     def __init__(self, descriptor):
         self.file = io.FileIO(descriptor, "rb")
+        self._poll = poll()
+        self._poll.register(descriptor, POLLIN)
+        self._waits = False
         self.left = 0  # bytes of the block that were not read yet
         self.ended = False
 
@@ -36,6 +41,7 @@ class Blocks(io.RawIOBase):
             self._begin_block()
         if self.ended or not len(buffer):
             return 0
+        self._wait()
         size = self.file.readinto(memoryview(buffer)[:self.left])
         if not size:
             raise BodyLost
@@ -46,9 +52,20 @@ class Blocks(io.RawIOBase):
         self.file.close()
         super().close()
 
+    @interruptible
+    def _wait(self):
+        """Waits for bytes. What a signal's handler interrupts may have read before, and drops it:
+        the rest must not be taken for all of it."""
+        if self._waits:
+            raise ConnectionResetError(errno.ECONNRESET, "a read of the request body was interrupted")
+        self._waits = True
+        self._poll.poll()
+        self._waits = False
+
     def _begin_block(self):
         head = b""
         while len(head) < LENGTH.size:
+            self._wait()
             part = self.file.read(LENGTH.size - len(head))
             if not part:
                 raise BodyLost

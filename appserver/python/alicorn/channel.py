@@ -18,9 +18,10 @@ from array import array
 
 from . import frames
 from .arriving import arriving
-from .crumbs import Crumbs, Sender
+from .crumbs import FULL, Crumbs, Sender
 from .frames import (CANCELLED, DATA, END, FRAME, GRANTED, HEAD, HEADER, LENGTH, POSITION, PREFIX,
                      SIZED, ProtocolError)
+from .handlers import idles, interruptible
 from .lane import Lane, RawLane, SharedLane, shared, store, store_apart
 from .shapes import Shapes
 
@@ -193,6 +194,7 @@ class Slot:
         self._window = window
         self._credit = window
         self._granted = 0  # of the front's count, what is in the credit
+        self.partly = 0  # the request of whose response only a part of a block was sent
         self.marks = marks  # the status page: marks[mark] = id says that a request is started
         self.mark = index * frames.MARK_STRIDE
         self._buffer = memoryview(bytearray(FRAME))
@@ -202,6 +204,7 @@ class Slot:
         self._send = channel.send
         self._crumbs = Crumbs(channel.sender)
 
+    @idles
     def wait(self):
         """Waits for a request on the channel, and on the lane for what is put there now.
 
@@ -240,8 +243,12 @@ class Slot:
             if request:
                 return request
 
+    # What these methods send counts for the credit once it was sent: of a RecursionError, which a
+    # call raises, nothing is left behind but that they were not called.
+
     def head(self, id, payload, body, end):
-        """Sends a response head (marshalled) with the body bytes that follow it."""
+        """Sends a response head (marshalled) with body bytes that follow it. Returns those that are
+        left for data(), or None."""
         size = len(body)
         length = len(payload)
         if size <= self._credit:
@@ -250,27 +257,29 @@ class Slot:
                 prefix = PREFIX.pack(framed, HEAD, END, self.index)
                 write = store if size <= COPIED else store_apart
                 self.answer(id, (write, prefix, LENGTH.pack(length) + payload), body)
-                return
+                return None
             if size <= COPIED and length <= COPIED:
-                self._credit -= size
                 self._send(SIZED.pack(HEAD, end, self.index, id, length) + payload + body)
-                return
+                self._credit -= size
+                return None
         first = min(size, FRAME - SIZED.size - len(payload), self._window)
-        self._spend(first)
+        self._await_credit(first)
         body = memoryview(body)
         last = end and first == size
         self._sendmsg(SIZED.pack(HEAD, last, self.index, id, len(payload)), payload, body[:first])
-        if first < size:
-            self._data(id, body[first:], end)
+        self._credit -= first
+        if first == size:
+            return None
+        self.partly = id
+        return body[first:]
 
     def answer(self, id, whole, body):
-        """Sends a whole response: one of Heads.whole, and the body it is for."""
+        """Sends a whole response: one of Heads.whole, and the body it is for. False: there is not
+        enough credit yet."""
         write, prefix, head = whole
         size = len(body)
         if size > self._credit:
-            self.head(id, head[LENGTH.size:], body, END)
-            return
-        self._credit -= size
+            return False
         wake = self._answer and self._answer(write, prefix, id, head, body)
         if wake is None:
             begin = prefix[LENGTH.size:] + LENGTH.pack(id) + head
@@ -278,20 +287,27 @@ class Slot:
                 self._send(begin + body)
             else:
                 self._sendmsg(begin, body)
-        elif wake:
-            self._send(WAKE_UP)
+            self._credit -= size
+        else:
+            self._credit -= size
+            if wake:
+                self._send(WAKE_UP)
+        return True
 
     def data(self, id, body, end):
         """Sends body bytes, in as many frames as they need; end marks the last."""
         size = len(body)
         crumbs = self._crumbs
         if size <= COPIED and size <= self._credit:
-            self._credit -= size
             header = HEADER.pack(DATA, end, self.index, id)
-            if end or not crumbs.hold(header, body):
+            held = not end and crumbs.hold(header, body)
+            if not held:
                 if crumbs.held:
                     crumbs.rest()
                 self._send(header + body)
+            self._credit -= size
+            if held is FULL:
+                crumbs.rest()
             return
         crumbs.rest()
         self._data(id, memoryview(body), end)
@@ -334,9 +350,11 @@ class Slot:
         most = min(FRAME - HEADER.size, self._window)
         for start in range(0, len(body), most):
             part = body[start:start + most]
-            self._spend(len(part))
-            last = end and start + most >= len(body)
-            self._sendmsg(HEADER.pack(DATA, last, self.index, id), part)
+            self._await_credit(len(part))
+            whole = start + most >= len(body)
+            self._sendmsg(HEADER.pack(DATA, end and whole, self.index, id), part)
+            self._credit -= len(part)
+            self.partly = 0 if whole else id
 
     def _sendmsg(self, *parts, ancillary=()):
         try:
@@ -349,7 +367,7 @@ class Slot:
         if self.marks[self.mark + CANCELLED] == self.marks[self.mark]:
             raise Cancelled
 
-    def _spend(self, size):
+    def _await_credit(self, size):
         while self._credit < size:
             granted = self.marks[self.mark + GRANTED]
             if granted == self._granted:
@@ -358,8 +376,8 @@ class Slot:
                 continue
             self._credit += granted - self._granted & COUNT
             self._granted = granted
-        self._credit -= size
 
+    @interruptible
     def _listen(self):
         """Waits until the front rings, after it has changed something in the status page."""
         if self.channel.abandoned:

@@ -6,9 +6,8 @@ sends the block meanwhile. That thread is the Sender: it sends what is held afte
 whatever the application does by then. A block that comes alone, or among few, is sent before the
 application goes on.
 
-Handlers of signals run in the main thread, where the application and its slot may be, and may
-raise anywhere in them. So that they lose no block, repeat none, and leave none behind for the
-next response, a slot gives a block away in one step that nothing interrupts, with the header of
+An exception may come anywhere (RecursionError, or one that another thread raises here). So that it
+loses no block, repeats none, and leaves none behind for the next response, a slot gives a block away in one step that nothing interrupts, with the header of
 its own response, and shares no lock and no count with the Sender.
 """
 
@@ -22,6 +21,7 @@ PERIOD = 0.001  # seconds; how long a block is held
 FEW = 16  # blocks in a period that are sent at once, each on its own
 SMALL = 1024  # bytes; a larger block is not held
 MOST = 16384  # bytes that are held, and sent as one frame
+FULL = 2
 
 
 class Sender:
@@ -101,7 +101,7 @@ class Crumbs:
 
     def hold(self, header, block):
         """Takes a block, to be sent in a frame that begins with header; false: the caller sends
-        it at once, behind rest()."""
+        it at once, behind rest(). FULL: rest() is due, as the sender may wait for the interpreter."""
         now = monotonic()
         age = now - self._began
         if age >= PERIOD:
@@ -115,9 +115,7 @@ class Crumbs:
         self.held = True
         self._size += len(block)
         sender.give(header, block)
-        if age >= PERIOD or self._size >= MOST:  # the sender may wait for the interpreter
-            self.rest()
-        return True
+        return FULL if age >= PERIOD or self._size >= MOST else True
 
     def rest(self):
         """Returns when everything that was held has been sent."""

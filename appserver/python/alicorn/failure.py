@@ -22,7 +22,12 @@ def write(error, environ, request_id, logger="gunicorn.error"):
     """Logs a request's failure by that logger, in one piece, or writes it to the
     application's stderr, or to the process's where the application has broken both.
     request_id makes the request's id, unless the environ has it."""
-    message, described = "error in %s" % _where(environ, request_id), _described(error)
+    tell("error in %s" % where(environ, request_id), error, logger)
+
+
+def tell(message, error, logger="gunicorn.error"):
+    """Logs an exception of the application's under that message, as write() does."""
+    described = _described(error)
     if logs.report(message, error, described, logger):
         return
     report = "%s\n%s" % (message, described)
@@ -33,7 +38,7 @@ def write(error, environ, request_id, logger="gunicorn.error"):
         logs.print_raw(report)
 
 
-def _where(environ, request_id):
+def where(environ, request_id):
     """Returns which request failed; the application may have changed its environ."""
     try:
         where = "%s %s%s" % tuple(

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 
 from .frames import END, FRAME, HEAD, LENGTH, POSITION, PREFIX, SIZED, entry
+from .handlers import interruptible
 
 STATUS = re.compile(r"[1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*)?")
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -196,6 +197,7 @@ class Heads:
         return [pair for pair in headers if pair[0].lower() not in options]
 
 
+@interruptible
 def listed(headers):
     """Returns the headers of an iterator, a view or a set as a list; anything else as it is.
 

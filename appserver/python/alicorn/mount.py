@@ -6,6 +6,8 @@ left as PATH_INFO. Others are none of its requests: they are answered 404.
 
 import os
 
+from .handlers import interruptible
+
 BODY = b"Not Found\n"
 HEADERS = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(BODY)))]
 
@@ -18,6 +20,7 @@ def mounted(application, prefix):
     prefix = "/" + prefix
     below = prefix + "/"
 
+    @interruptible
     def mount(environ, start_response):
         path = environ.get("PATH_INFO", "")
         if path != prefix and not path.startswith(below):

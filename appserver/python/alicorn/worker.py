@@ -11,8 +11,10 @@ import signal
 import sys
 from time import sleep  # the system's, whatever the application patches
 
-from . import failure, frames, journal, loader, logs, mount, readiness, statics, threads, wsgi
+from . import frames, journal, loader, logs, mount, readiness, statics, threads, wsgi
 from .channel import LOOK, Channel, ChannelClosed, ChannelLost
+from .frames import ProtocolError
+from .handlers import Handlers
 
 BOOT_FAILED = 3  # exit code
 
@@ -31,12 +33,15 @@ class Worker:
         self.code = 0
         self.servers, self.threads = [], []
         self.ready = None  # what is announced, until it is
+        self.handlers = Handlers(self._leave)
 
     def boot(self):
         """Imports the application; raises loader.LoadError."""
         settings = self.settings
         files = journal.Journal(self.channel, settings.get("directory") or os.getcwd())
         files.start()
+        if settings["threads"] == 1:
+            self.handlers.install()
         self._prepare()
         found = loader.load(settings)
         for finding in readiness.complete(found.application):
@@ -90,8 +95,10 @@ class Worker:
         """Announces the application and serves until retired; returns the exit code, as
         sys.exit() takes it."""
         if not self.threads:
+            self.handlers.serving = True
             self._announce()
             self._serve(self.servers[0])
+            self.handlers.serving = False
             return self.code
         while True:
             try:
@@ -124,28 +131,35 @@ class Worker:
         threads.start("alicorn-heartbeat", beat)
 
     def _serve(self, server):
-        while True:
-            try:
-                server.run()
-                break
-            except ChannelLost as error:
-                if not self.channel.abandoned:
-                    # The other threads may wait on the channel for ever: closing wakes nobody.
-                    exit_lost(error)
-                break
-            except ChannelClosed:
-                break
-            except KeyboardInterrupt as stop:
-                self._leave(stop)  # requests that are here already are served
-            except SystemExit as stop:
-                self._leave(stop)
-                break
-            except BaseException:
-                # A defect of the worker or the front: without this slot it is of no use.
-                sys.excepthook(*sys.exc_info())
+        try:
+            server.run()
+        except ChannelLost as error:
+            if not self.channel.abandoned:
+                # The other threads may wait on the channel for ever: closing wakes nobody.
+                exit_lost(error)
+        except ChannelClosed:
+            pass
+        except SystemExit as stop:
+            self._leave(stop)
+        except wsgi.Torn as error:
+            server.slot.complain(server.marks[server.mark], "%s; this worker ends" % error)
+            self._fail()
+        except BaseException as error:
+            # A defect of the worker or the front, or an exception between two requests: without
+            # this slot it is of no use.
+            sys.excepthook(*sys.exc_info())
+            if isinstance(error, ProtocolError):
                 exit_now(1)
+            self._fail()
         if self.channel.abandoned:
             exit_now(self.code)
+
+    def _fail(self):
+        """Ends the process once its other slots have done what they have."""
+        if not self.threads:
+            exit_now(1)
+        self.code = 1
+        self.channel.leave("a slot of it has failed")
 
     def _leave(self, stop):
         if isinstance(stop, SystemExit):

@@ -6,22 +6,33 @@ on the process alone is in the constants, merged into each environ.
 
 When its client has gone a response ends before its next part: the iterable is closed, write()
 raises BrokenPipeError. What an application returns as a list is sent, and dropped by the front.
+
+An exception may come anywhere. A signal's handler does not leave the code that sends (handlers).
+A RecursionError comes before a call, and state changes behind the call that has sent something. Of
+any other that leaves that code (MemoryError, one that another thread raises here) nobody knows what
+was sent: the response is Torn, and its slot serves no more.
 """
 
 import io
 import os
 import stat
+import sys
 import tempfile
 from io import BytesIO
 
 from . import failure, logs
 from .arriving import BodyLost
-from .channel import Cancelled, ChannelClosed
+from .channel import Cancelled, Channel, ChannelClosed, Slot
+from .crumbs import Crumbs, Sender
 from .frames import END, request_id
+from .handlers import Handler, interruptible, is_own
 from .heads import Heads, Refused, listed
+from .lane import Lane, SharedLane
+from .threads import Bell
 
 JOINED = 65536  # bytes; a list of parts up to this is sent as one body
 BLOCK = 65536  # bytes; what a file is read in when it cannot be passed on
+STOPS = SystemExit, KeyboardInterrupt
 ERROR_STATUS = "500 Internal Server Error"
 ERROR_BODY = b"Internal Server Error\n"
 ERROR_HEADERS = [("Content-Type", "text/plain; charset=utf-8"),
@@ -42,6 +53,7 @@ class FileWrapper:
     def __iter__(self):
         return self
 
+    @interruptible
     def __next__(self):
         data = self.filelike.read(self.block_size)
         if data:
@@ -91,20 +103,35 @@ class Response:
                 exc_info = None  # its traceback holds this frame
         elif self.status is not None:
             raise AssertionError("start_response() was called a second time without exc_info")
-        self.status = status
+        # In this order: the application's iterator of headers may fail.
         self.headers = headers if type(headers) is list else listed(headers)
+        self.status = status
         return self.write
 
     def write(self, data):
         """The write() callable: sends the head if it is not, then data."""
-        if not self.ended:
-            self.slot.check()
-        if data or self.opened:
-            self._part(data)
-        elif isinstance(data, bytes):
-            self._open(b"", None)
-        else:
-            raise TypeError("write() takes bytes, not %s" % type(data).__name__)
+        try:
+            if not self.ended:
+                self.slot.check()
+            if data or self.opened:
+                self._part(data)
+            elif isinstance(data, bytes):
+                self._open(b"", None)
+            else:
+                raise TypeError("write() takes bytes, not %s" % type(data).__name__)
+        except BaseException as error:
+            self._interrupted(error)
+            raise
+
+    def _interrupted(self, error):
+        """Takes up an exception that write() raises: the application may go on after it."""
+        kind = type(error)  # isinstance() would ask the application's
+        if is_torn():
+            self.slot = NoSlot(error)
+        elif self.slot.partly == self.id and not issubclass(kind, (Cancelled, ChannelClosed)):
+            self.slot.abort(self.id, "write() was interrupted by %s of the application"
+                            % kind.__name__)
+            self.ended, self.left = True, -1
 
     def send(self, result):
         """Sends what the application returned, to its end."""
@@ -126,15 +153,10 @@ class Response:
             whole = self.heads.whole.get((status, len(body), *headers))
         except TypeError:
             return False  # a header that is no tuple
-        if whole is None:
+        if whole is None or not self.slot.answer(self.id, whole, body):
             return False
         self.opened = self.ended = True
         self.left = 0
-        try:  # as _end(), which would cost a call
-            self.slot.answer(self.id, whole, body)
-        except Cancelled:
-            self.ended = False
-            raise
         return True
 
     def fail(self):
@@ -142,32 +164,28 @@ class Response:
         if self.ended:
             return
         if self.opened:
-            self.ended = True
             self.slot.abort(self.id, "the application failed after its response had begun")
+            self.ended = True
             return
-        self.opened = True
         payload = self.heads.head(ERROR_STATUS, ERROR_HEADERS, None)[0]
-        body = b"" if self.bodyless else ERROR_BODY
         try:
-            self._end(self.slot.head, self.id, payload, body, END)
+            self._send_whole(payload, b"" if self.bodyless else ERROR_BODY)
         except Cancelled:
             self.cancel()
 
     def cancel(self):
         """Ends a response that nobody waits for."""
         if not self.ended:
-            self.ended = True
             self.slot.abort(self.id, "its client has gone")
+            self.ended = True
 
-    def _end(self, send, *frames):
-        """Sends the last frames. ended is set before, for a signal's handler may raise after
-        they were sent; a send that waits for credit and is Cancelled there has not sent them."""
+    def _send_whole(self, payload, body):
+        rest = self.slot.head(self.id, payload, body, END)
+        self.opened = True
+        self.left = 0
+        if rest is not None:
+            self.slot.data(self.id, rest, END)
         self.ended = True
-        try:
-            send(*frames)
-        except Cancelled:
-            self.ended = False
-            raise
 
     def _send_list(self, parts):
         if len(parts) == 1:
@@ -185,14 +203,13 @@ class Response:
         size = len(body)
         payload, length, bodyless = self.heads.head(
             self.status, self.headers, size if size or not self.bodyless else None)
-        self.opened = True
         if length == size and not (bodyless or self.bodyless):
-            self.left = 0
-            self._end(self.slot.head, self.id, payload, body, END)
+            self._send_whole(payload, body)
         else:
             self._begin(payload, length, bodyless, body)
             self._finish()
 
+    @interruptible
     def _send_parts(self, parts, size=None):
         if parts is None:
             raise Refused("the application returned None instead of an iterable")
@@ -233,11 +250,16 @@ class Response:
         if not self.opened:
             self._open(data, size)
         elif not self.ended:
-            data, end = self._fit(data)
-            if end:
-                self._end(self.slot.data, self.id, data, END)
-            else:
+            if self.left is None:
                 self.slot.data(self.id, data, 0)
+                return
+            excess = len(data) - self.left
+            self.slot.data(self.id, data[:self.left] if excess > 0 else data,
+                           END if excess >= 0 else 0)
+            self.left = max(-excess, 0)
+            self.ended = excess >= 0
+            if excess > 0:
+                self._too_many()
         elif not self.bodyless:
             self._too_many()
 
@@ -245,31 +267,26 @@ class Response:
         if self.status is None:
             raise Refused("the application did not call start_response()")
         payload, length, bodyless = self.heads.head(self.status, self.headers, size)
-        self.opened = True
         self._begin(payload, length, bodyless, data)
 
     def _begin(self, payload, length, bodyless, data):
-        self.left = length
+        excess = None
         if self.bodyless or bodyless:
             self.bodyless = True
-            data, end = b"", True
+            data, end = b"", END
+        elif length is None:
+            end = 0
         else:
-            data, end = self._fit(data)
-        if end:
-            self._end(self.slot.head, self.id, payload, data, END)
-        else:
-            self.slot.head(self.id, payload, data, 0)
-
-    def _fit(self, data):
-        """Returns data cut to what Content-Length leaves, and whether that completes it."""
-        if self.left is None:
-            return data, False
-        left = self.left
-        if len(data) > left:
+            excess = len(data) - length
+            data, end = data[:length], END if excess >= 0 else 0
+        rest = self.slot.head(self.id, payload, data, end)
+        self.opened = True
+        self.left = length if excess is None else max(-excess, 0)
+        if rest is not None:
+            self.slot.data(self.id, rest, end)
+        self.ended = end == END
+        if excess is not None and excess > 0:
             self._too_many()
-            return data[:left], True
-        self.left = left - len(data)
-        return data, self.left == 0
 
     def _too_many(self):
         if self.left >= 0:
@@ -281,13 +298,14 @@ class Response:
         if self.ended:
             return
         if self.left is None:
-            self._end(self.slot.data, self.id, b"", END)
+            self.slot.data(self.id, b"", END)
+            self.ended = True
             return
         self.slot.check()  # an application that went on, although it was told, gave nothing less
-        self.ended = True
         reason = "the application gave %d bytes less than its Content-Length" % self.left
         self.slot.complain(self.id, reason)
         self.slot.abort(self.id, reason)
+        self.ended = True
 
 
 class Server:
@@ -317,65 +335,133 @@ class Server:
         return request_id(self.key, id)
 
     def run(self):
-        """Serves until the front retires the worker; lets SystemExit and KeyboardInterrupt
-        through, after the request that raised them has been answered."""
+        """Serves until the front retires the worker; lets SystemExit through, after the request
+        that raised it has been answered. Raises Torn."""
         take, wait, handle = self.slot.take, self.slot.wait, self.handle
+        marks, mark = self.marks, self.mark
         while True:
             request = take() or wait()
             if request is None:
                 return
             id, environ, input = request
-            handle(id, environ, input)
-            request = environ = input = None  # while it waits it holds on to nothing
-
-    def handle(self, id, environ, input):
-        """Answers one request; the application's result is closed whatever happens."""
-        response = Response()
-        response.slot, response.heads, response.id = self.slot, self.heads, id
-        response.opened = response.ended = False
-        response.status = None
-        if environ is None:
-            response.bodyless = False
-            self.slot.complain(id, LOST)
-            response.fail()
-            return
-        environ["wsgi.errors"] = self.errors
-        environ["wsgi.input"] = BytesIO() if input is None else input
-        response.bodyless = environ["REQUEST_METHOD"] == "HEAD"
-        try:
-            self.marks[self.mark] = id  # from here on the front gives it to no other worker
-            result = self.application(environ, response.start)
-            if type(result) is list and len(result) == 1 and response.sent(result[0]):
-                return
+            response = Response()
+            response.slot, response.heads, response.id = self.slot, self.heads, id
+            response.opened = response.ended = response.bodyless = False
+            response.status = None
             try:
-                response.send(result)
+                if environ is None:
+                    raise Refused(LOST)
+                environ["wsgi.errors"] = self.errors
+                environ["wsgi.input"] = BytesIO() if input is None else input
+                response.bodyless = environ["REQUEST_METHOD"] == "HEAD"
+                marks[mark] = id  # from here on the front gives it to no other worker
+                handle(response, environ)
+            except BaseException as error:
+                self.fail(response, environ, error)
             finally:
-                if hasattr(result, "close"):
-                    result.close()
-        except ChannelClosed:
-            raise
-        except Cancelled:
-            response.cancel()
-        except BodyLost:
-            response.fail()  # the application has not failed, and nobody waits for its answer
-        except Refused as error:
-            self.slot.complain(id, str(error))
-            response.fail()
-        except (SystemExit, KeyboardInterrupt):
+                if input is not None:
+                    try:
+                        input.close()
+                    except Exception:
+                        pass  # the application still has views of it, or made close() its own
+            request = response = environ = input = None  # while it waits it holds on to nothing
+
+    @interruptible
+    def handle(self, response, environ):
+        """Answers one request; the application's result is closed whatever happens."""
+        result = self.application(environ, response.start)
+        if type(result) is list and len(result) == 1 and response.sent(result[0]):
+            return
+        try:
+            response.send(result)
+        finally:
+            if hasattr(result, "close"):
+                result.close()
+
+    def fail(self, response, environ, error):
+        """Ends a response after an exception of the application's, or of what it has called."""
+        kind = type(error)  # isinstance() would ask the application's
+        if issubclass(kind, ChannelClosed):
+            raise error
+        self._refuse_torn(response, environ, error)
+        stop = error if issubclass(kind, STOPS) else None
+        try:
+            if kind is Cancelled:
+                response.cancel()
+            elif kind is Refused:
+                self.slot.complain(response.id, str(error))
+            elif stop is None and kind is not BodyLost:  # whose answer nobody waits for
+                failure.write(error, environ, lambda: self.request_id(response.id))
+        finally:
+            stop = self._end(response, environ, stop)
+        if issubclass(type(stop), SystemExit):
+            raise stop
+        if stop is not None and not self.slot.channel.abandoned:
+            self.slot.channel.leave("KeyboardInterrupt")
+
+    def _end(self, response, environ, stop):
+        """Answers 500 or breaks off, whatever a signal's handler raises meanwhile; returns what
+        wants the worker to end, or stop."""
+        while not response.ended:
             try:
                 response.fail()
             except ChannelClosed:
-                pass  # a fork of the application's exits as it asked to
-            raise
-        except BaseException as error:
-            failure.write(error, environ, lambda: self.request_id(id))
-            response.fail()
-        finally:
-            if input is not None:
-                try:
-                    input.close()
-                except Exception:
-                    pass  # the application still has views of it, or made close() its own
+                if stop is None:
+                    raise
+                break  # a fork of the application's exits as it asked to
+            except BaseException as error:
+                self._refuse_torn(response, environ, error)
+                if issubclass(type(error), STOPS):
+                    stop = error
+        return stop
+
+    def _refuse_torn(self, response, environ, error):
+        if type(response.slot) is NoSlot:
+            error = response.slot.error
+        elif not is_torn():
+            return
+        text = "%s has come while the answer was sent to %s: nobody knows how much of it was" % (
+            type(error).__name__, failure.where(environ, lambda: self.request_id(response.id)))
+        raise Torn(text) from error
+
+
+class Torn(BaseException):
+    """Nobody knows what was sent of a response."""
+
+
+class NoSlot:
+    """In the place of a torn response's slot."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __getattr__(self, name):
+        raise Torn("the answer to this request was interrupted while it was sent")
+
+
+def is_torn():
+    """Whether the exception that is handled has come in the midst of sending."""
+    kind, _, trace = sys.exc_info()
+    if issubclass(kind, (Cancelled, ChannelClosed, Refused, RecursionError)):
+        return False
+    last = None
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if is_own(code) and code is not Handler.__call__.__code__:
+            last = code
+        trace = trace.tb_next
+    return last in SENDING
+
+
+def codes(kind, *without):
+    """Returns the code of a class's functions."""
+    return {function.__code__ for name, function in vars(kind).items()
+            if hasattr(function, "__code__") and name not in without}
+
+
+SENDING = codes(Slot, "wait", "check", "_listen").union(
+    codes(Response, "start", "write", "send", "_send_parts", "_send_list", "_open"),
+    *map(codes, (Channel, Lane, SharedLane, Crumbs, Sender, Bell)))
 
 
 def checked_size(part):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from alicorn import channel, crumbs
-from alicorn.crumbs import FEW, MOST, PERIOD, SMALL, Crumbs, Sender
+from alicorn.crumbs import FEW, FULL, MOST, PERIOD, SMALL, Crumbs, Sender
 from alicorn.frames import DATA, END, HEADER as FRAME_HEADER
 
 HEADER = b"header:"
@@ -70,8 +70,10 @@ class Slot:
         self.came.release()
 
     def data(self, block):
-        if not self.crumbs.hold(self.header, block):
+        held = self.crumbs.hold(self.header, block)
+        if held != True:
             self.crumbs.rest()
+        if not held:
             self.send(self.header + block)
 
     def crowd(self):
