@@ -2,9 +2,10 @@
 
 import asyncio
 
-from . import callables, logs
+from . import callables, failure, logs
 from .asgi import Server, new_loop
 from .channel import ChannelLost
+from .handlers import interruptible
 from .lifespan import Lifespan
 from .loader import LoadError
 from .worker import Worker, exit_lost, exit_now
@@ -47,6 +48,7 @@ class AsgiWorker(Worker):
     def run(self):
         """Announces the application and serves until retired; returns the exit code, as
         sys.exit() takes it."""
+        self.handlers.serving = True
         self._announce()
         server, graceful = self.server, self.settings["graceful"] / 1000
         try:
@@ -64,11 +66,14 @@ class AsgiWorker(Worker):
             logs.print_raw(wrong.rstrip("\n") + "\n")
         self._complete(server.finish_tasks(graceful))
         server.streams.close()
+        self.handlers.serving = False
         return self.code
 
+    @interruptible
     def _complete(self, work):
         """Runs the loop until work has ended, and returns what that returns. A loop that ends
-        before, by sys.exit() in another task or by loop.stop(), goes on."""
+        before goes on: by sys.exit() in another task, by loop.stop(), or because a signal's handler
+        has raised an exception while the loop itself was at work."""
         work = asyncio.ensure_future(work, loop=self.loop)
         while True:
             try:
@@ -81,3 +86,8 @@ class AsgiWorker(Worker):
                 if work.done() or self.channel.abandoned:
                     raise
                 self.channel.leave("the application has stopped the event loop")
+            except BaseException as error:
+                if work.done() or self.channel.abandoned:
+                    raise
+                failure.tell("an exception has ended the event loop", error, "uvicorn.error")
+                self.channel.leave("an exception has ended the event loop")

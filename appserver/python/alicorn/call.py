@@ -6,6 +6,7 @@ import time
 from collections import deque
 
 from . import frames
+from .handlers import calls
 from .streams import frame, wake
 
 BROKEN = 3  # why a call is over, beside frames.GONE and the like: nobody knows what it has sent
@@ -59,6 +60,7 @@ class Call:
         self.ended = False  # the front has all of the answer
         self.began = time.monotonic()
 
+    @calls
     async def run(self):
         """Calls the application, and ends its answer whatever happens."""
         server = self.server

@@ -4,6 +4,8 @@ import functools
 import inspect
 import sys
 
+from .handlers import interruptible
+
 FRAMEWORKS = ("flask", "django", "bottle", "falcon", "pyramid", "cherrypy", "web2py", "tornado",
               "fastapi", "starlette", "quart", "sanic", "litestar", "channels")
 SPELLED = {"cherrypy": "CherryPy", "web2py": "web2py", "fastapi": "FastAPI"}
@@ -52,6 +54,7 @@ def single(application):
     if not is_asgi2(application):
         return application
 
+    @interruptible
     async def call(scope, receive, send):
         await application(scope)(receive, send)
 

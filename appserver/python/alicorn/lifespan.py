@@ -3,6 +3,7 @@
 import asyncio
 
 from . import failure, logs
+from .handlers import calls
 from .loader import LoadError
 
 STARTUP, RUNNING, SHUTDOWN, OVER = range(4)
@@ -60,6 +61,7 @@ class Lifespan:
             return "the application's shutdown failed: " + failure.text(self.error)
         return None
 
+    @calls
     async def _run(self):
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"},
                  "state": self.state}
