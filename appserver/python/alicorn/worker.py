@@ -50,8 +50,9 @@ class Worker:
         if settings.get("report_static") and found.kind == "wsgi":
             served, notes = statics.report(found.application)
         self._open(found.application)
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, self._terminate)
+        for number in signal.SIGTERM, signal.SIGINT, signal.SIGQUIT:
+            if signal.getsignal(number) in (signal.SIG_DFL, nothing):
+                signal.signal(number, self._terminate)
         files.announce()
         bytes(KEPT)
         gc.collect()
@@ -173,17 +174,22 @@ class Worker:
 
     def _terminate(self, number, frame):
         if not self.channel.abandoned:
-            self.channel.leave("SIGTERM")
+            self.channel.leave(signal.Signals(number).name)
             return
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a fork dies of it as it would have
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.signal(number, signal.SIG_DFL)  # a fork dies of it as it would have
+        os.kill(os.getpid(), number)
+
+
+def nothing(number, frame):
+    """The handler of a signal that does nothing here."""
 
 
 def main():
     """Runs ``worker NAME`` to its end; does not return."""
-    # Ctrl-C reaches the whole group, and is the front's business. Who is started from here gets the
-    # defaults: an ignored signal would stay ignored.
-    signal.signal(signal.SIGINT, lambda number, frame: None)
+    # A hangup reloads the server, and may be sent to all of its processes. An interrupt must not fail
+    # the import. Who is started from here gets the defaults: an ignored signal would stay ignored.
+    signal.signal(signal.SIGHUP, nothing)
+    signal.signal(signal.SIGINT, nothing)
     signal.signal(signal.SIGWINCH, signal.SIG_DFL)
     channel = Channel()
     settings = channel.settings()

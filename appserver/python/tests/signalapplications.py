@@ -58,6 +58,11 @@ def text(start_response, value):
     return [("%s" % (value,)).encode()]
 
 
+def nothing(environ, start_response):
+    start_response("204 No Content", [])
+    return []
+
+
 def happened(environ, start_response):
     result = text(start_response, ",".join(events))
     del events[:]

@@ -294,18 +294,29 @@ def test_sys_exit_lets_other_threads_finish(own, tmp_path):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("how", ["sent", "raised", "by itself"])
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "SIGQUIT", "raised", "by itself"])
 def test_termination_is_a_request_to_be_retired(own, threads, how):
     front = own(threads=threads)
     front.ready()
-    if how == "sent":
-        os.kill(front.pid, signal.SIGTERM)
+    if how.startswith("SIG"):
+        os.kill(front.pid, getattr(signal, how))
     else:
         front.answer(front.request("/interrupted" if how == "raised" else "/terminates"))
     while front.left_reason is None:
         assert front.step() is not None
-    assert front.left_reason == ("KeyboardInterrupt" if how == "raised" else "SIGTERM")
+    assert front.left_reason == {"raised": "KeyboardInterrupt", "by itself": "SIGTERM"}.get(how, how)
     assert front.answer(front.request("/hello")).complete, "what was on its way is served"
+    assert front.retire() == 0
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_hangup_does_nothing(own, threads):
+    front = own(threads=threads)
+    front.ready()
+    for _ in range(3):
+        os.kill(front.pid, signal.SIGHUP)
+        assert front.answer(front.request("/hello")).complete
+    assert front.left_reason is None
     assert front.retire() == 0
 
 
@@ -330,11 +341,12 @@ def test_a_signal_that_interrupts_no_wait_is_handled(own, threads):
     assert front.retire() == 0
 
 
-def test_interrupt_from_the_terminal_is_ignored(own):
+def test_an_interrupt_interrupts_no_request(own):
     front = own()
     front.ready()
     assert front.get("/interrupts").body == b"not interrupted"
-    assert front.left_reason is None
+    assert front.left_reason == "SIGINT"
+    assert front.retire() == 0
 
 
 def test_application_keeps_its_own_handler(own, tmp_path):
