@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import marshal
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -247,6 +248,56 @@ async def sends_on(scope, receive, send):
             await asyncio.sleep(0.01)
     finally:
         print("told")
+
+
+class Boom(Exception):
+    """What the handler of a signal raises: a timeout."""
+
+
+armed = []
+
+
+def boom(number, frame):
+    if armed:
+        raise Boom
+
+
+async def fires(scope, receive, send):
+    """A timer runs while send() works, again and again."""
+    signal.signal(signal.SIGALRM, boom)
+    lost = 0
+    armed.append(1)
+    signal.setitimer(signal.ITIMER_REAL, random.uniform(5e-6, 2e-4))
+    try:
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"y", "more_body": True})
+        for _ in range(40):
+            armed.append(1)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(5e-6, 2e-4))
+                for _ in range(10):
+                    await send({"type": "http.response.body", "body": b"y" * 50, "more_body": True})
+            except Boom:
+                lost += 1
+            finally:
+                armed.clear()
+        armed.append(1)
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(5e-6, 2e-4))
+        await send({"type": "http.response.body", "body": b"y"})
+    finally:
+        armed.clear()
+
+
+def fail_the_loop(number, frame):
+    raise Boom
+
+
+async def ends_the_loop(scope, receive, send):
+    """A handler raises in the event loop itself."""
+    signal.signal(signal.SIGALRM, fail_the_loop)
+    signal.setitimer(signal.ITIMER_REAL, 0.02)
+    await asyncio.sleep(0.1)
+    await hello(scope, receive, send)
 
 
 async def answers_late(scope, receive, send):
@@ -589,6 +640,7 @@ ROUTES = {"/told": is_told_twice, "/scope": shows_scope, "/api/scope": shows_sco
           "/trailers_split": trailers_split, "/trailers_long": trailers_long,
           "/trailers_frame": trailers_frame, "/trailers_twice": trailers_twice, "/hinted": hinted,
           "/together": together, "/fails_full": fails_full, "/endless": endless, "/sends_on": sends_on,
+          "/fires": fires, "/ends_the_loop": ends_the_loop,
           "/answers_late": answers_late, "/thread_sends": thread_sends,
           "/receives_for_ever": receives_for_ever, "/sends_deeply": sends_deeply, "/walks": walks,
           "/works_on": works_on, "/fifo": fifo, "/starts_a_program": starts_a_program, "/fails_beside": fails_beside, "/changes_headers": changes_headers,

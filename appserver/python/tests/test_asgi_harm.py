@@ -140,6 +140,41 @@ def test_who_answers_a_closed_socket_is_not_to_blame(asgi):
     assert front.errors() == ""
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "auto"])
+def test_a_signal_does_not_interrupt_the_worker_at_work(asgi, loop):
+    front = asgi(loop=loop)
+    for _ in range(30):
+        beside = front.ask("/")
+        answer = front.answer(front.ask("/fires"))
+        assert answer.aborted or answer.status[:3] == "500" or len(answer.body) % 50 == 2
+        assert front.answer(beside).body == b"hello"
+    assert front.retire() == 0
+
+
+def test_a_signal_in_the_loop_asks_to_be_retired(asgi):
+    front = asgi(loop="asyncio")
+    id = front.ask("/ends_the_loop")
+    assert front.answer(id).body == b"hello"
+    assert front.left_reason == "an exception has ended the event loop"
+    assert "asgiapplications.Boom" in front.errors()
+    assert front.fetch("/").body == b"hello"
+    assert front.retire() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+@pytest.mark.parametrize("loop", ["asyncio", "auto"])
+def test_termination_is_a_request_to_be_retired(asgi, loop, number):
+    front = asgi(loop=loop)
+    os.kill(front.pid, signal.SIGHUP)
+    assert front.fetch("/").body == b"hello"
+    os.kill(front.pid, number)
+    while front.left_reason is None:
+        front.step()
+    assert front.left_reason == number.name
+    assert front.fetch("/").body == b"hello"
+    assert front.retire() == 0
+
+
 @pytest.mark.parametrize("path, stripped, seen", [
     ("/scope", False, "/api/scope"), ("/api/scope", False, "/api/scope"),
     ("/scope", True, "/api/scope"), ("/api/scope", True, "/api/api/scope")])
