@@ -15,6 +15,7 @@ from . import frames, journal, loader, logs, mount, readiness, statics, threads,
 from .channel import LOOK, Channel, ChannelClosed, ChannelLost
 from .frames import ProtocolError
 from .handlers import Handlers
+from .torn import Torn
 
 BOOT_FAILED = 3  # exit code
 
@@ -142,7 +143,7 @@ class Worker:
             pass
         except SystemExit as stop:
             self._leave(stop)
-        except wsgi.Torn as error:
+        except Torn as error:
             server.slot.complain(server.marks[server.mark], "%s; this worker ends" % error)
             self._fail()
         except BaseException as error:

@@ -25,10 +25,11 @@ from .arriving import BodyLost
 from .channel import Cancelled, Channel, ChannelClosed, Slot
 from .crumbs import Crumbs, Sender
 from .frames import END, request_id
-from .handlers import Handler, interruptible, is_own
+from .handlers import interruptible
 from .heads import Heads, Refused, listed
 from .lane import Lane, SharedLane
 from .threads import Bell
+from .torn import NoSlot, Torn, codes, last_own
 
 JOINED = 65536  # bytes; a list of parts up to this is sent as one body
 BLOCK = 65536  # bytes; what a file is read in when it cannot be passed on
@@ -425,38 +426,12 @@ class Server:
         raise Torn(text) from error
 
 
-class Torn(BaseException):
-    """Nobody knows what was sent of a response."""
-
-
-class NoSlot:
-    """In the place of a torn response's slot."""
-
-    def __init__(self, error):
-        self.error = error
-
-    def __getattr__(self, name):
-        raise Torn("the answer to this request was interrupted while it was sent")
-
-
 def is_torn():
     """Whether the exception that is handled has come in the midst of sending."""
     kind, _, trace = sys.exc_info()
     if issubclass(kind, (Cancelled, ChannelClosed, Refused, RecursionError)):
         return False
-    last = None
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        if is_own(code) and code is not Handler.__call__.__code__:
-            last = code
-        trace = trace.tb_next
-    return last in SENDING
-
-
-def codes(kind, *without):
-    """Returns the code of a class's functions."""
-    return {function.__code__ for name, function in vars(kind).items()
-            if hasattr(function, "__code__") and name not in without}
+    return last_own(trace) in SENDING
 
 
 SENDING = codes(Slot, "wait", "check", "_listen").union(

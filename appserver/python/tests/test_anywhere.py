@@ -14,6 +14,7 @@ from alicorn.crumbs import Sender
 from alicorn.frames import CANCELLED, DATA, END, GRANTED, HEAD, HEADER, SIZED
 from alicorn.handlers import ANYWHERE
 from alicorn.shapes import Shapes
+from alicorn.torn import Torn
 
 OURS = os.path.dirname(channel.__file__) + os.sep
 TEXT = [("Content-Type", "text/plain")]
@@ -261,7 +262,7 @@ def test_any_exception_anywhere(application, window, monkeypatch):
             assert front.check(True)[3] == ("complete", b"".join(BLOCKS)), line
         else:
             front.check(False)
-            torn += isinstance(came, wsgi.Torn)
+            torn += isinstance(came, Torn)
         line += 1
     assert torn > 5
 
