@@ -321,7 +321,7 @@ class Server:
         self.errors = logs.stream()
         slot.channel.shapes.constants.update({
             "wsgi.version": (1, 0),
-            "wsgi.input": None,  # handle() sets these two
+            "wsgi.input": None,  # run() sets these two
             "wsgi.errors": None,
             "wsgi.file_wrapper": FileWrapper,
             "wsgi.multithread": settings["threads"] > 1,
@@ -347,10 +347,11 @@ class Server:
             id, environ, input = request
             response = Response()
             response.slot, response.heads, response.id = self.slot, self.heads, id
-            response.opened = response.ended = response.bodyless = False
+            response.opened = response.ended = False
             response.status = None
             try:
                 if environ is None:
+                    response.bodyless = False
                     raise Refused(LOST)
                 environ["wsgi.errors"] = self.errors
                 environ["wsgi.input"] = BytesIO() if input is None else input
