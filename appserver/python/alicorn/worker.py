@@ -188,10 +188,12 @@ def nothing(number, frame):
 def main():
     """Runs ``worker NAME`` to its end; does not return."""
     # A hangup reloads the server, and may be sent to all of its processes. An interrupt must not fail
-    # the import. Who is started from here gets the defaults: an ignored signal would stay ignored.
+    # the import. Who is started from here gets the defaults: an ignored signal would stay ignored. So
+    # do those that a shell has ignored for what it starts in the background.
     signal.signal(signal.SIGHUP, nothing)
     signal.signal(signal.SIGINT, nothing)
-    signal.signal(signal.SIGWINCH, signal.SIG_DFL)
+    for number in signal.SIGTERM, signal.SIGQUIT, signal.SIGWINCH:
+        signal.signal(number, signal.SIG_DFL)
     channel = Channel()
     settings = channel.settings()
     faulthandler.register(settings["dump_signal"], file=frames.DIAGNOSTICS_FD, all_threads=True,

@@ -309,6 +309,22 @@ def test_termination_is_a_request_to_be_retired(own, threads, how):
     assert front.retire() == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_signal_that_whoever_started_the_server_ignores_is_handled(own, number):
+    """As a shell does for what it starts in the background."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        front = own(threads=1)
+    finally:
+        signal.signal(number, before)
+    front.ready()
+    os.kill(front.pid, number)
+    while front.left_reason is None:
+        assert front.step() is not None
+    assert front.left_reason == number.name
+    assert front.retire() == 0
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_hangup_does_nothing(own, threads):
     front = own(threads=threads)
