@@ -7,8 +7,9 @@ whatever the application does by then. A block that comes alone, or among few, i
 application goes on.
 
 An exception may come anywhere (RecursionError, or one that another thread raises here). So that it
-loses no block, repeats none, and leaves none behind for the next response, a slot gives a block away in one step that nothing interrupts, with the header of
-its own response, and shares no lock and no count with the Sender.
+loses no block, repeats none, and leaves none behind for the next response, a slot gives a block
+away in one step that nothing interrupts, with the header of its own response, and shares no lock
+and no count with the Sender.
 """
 
 from _queue import SimpleQueue  # the system's, whatever gevent patches, as are those below
@@ -21,7 +22,7 @@ PERIOD = 0.001  # seconds; how long a block is held
 FEW = 16  # blocks in a period that are sent at once, each on its own
 SMALL = 1024  # bytes; a larger block is not held
 MOST = 16384  # bytes that are held, and sent as one frame
-FULL = 2
+FULL = 2  # what hold() returns when rest() is due; true, as it has taken the block
 
 
 class Sender:
@@ -101,7 +102,8 @@ class Crumbs:
 
     def hold(self, header, block):
         """Takes a block, to be sent in a frame that begins with header; false: the caller sends
-        it at once, behind rest(). FULL: rest() is due, as the sender may wait for the interpreter."""
+        it at once, behind rest(). FULL: it has, and rest() is due, as the sender may wait for the
+        interpreter."""
         now = monotonic()
         age = now - self._began
         if age >= PERIOD:
