@@ -68,7 +68,7 @@ class Channel:
         self._remarks = set()
         self.lane = self.bodies = None
         self.shapes = Shapes({})
-        self.sender = Sender(self.send)
+        self.sender = Sender(self.send, self._lose_blocks)
         self._page = None
         for descriptor in range(frames.ZIP_FD, frames.BELL_FD):
             os.set_inheritable(descriptor, False)
@@ -136,6 +136,18 @@ class Channel:
                 self.report(frames.LEAVING, frames.plain(reason))
             except ChannelClosed:
                 pass  # then the next receive ends the worker
+
+    @staticmethod
+    def _lose_blocks(error):
+        """Ends the process, whose sender has failed with blocks in its hands. If the front has gone, a
+        slot learns that when it sends or waits."""
+        if isinstance(error, ChannelClosed):
+            return
+        try:
+            os.write(2, b"%s has come while blocks of responses were sent: nobody knows which were; this worker ends\n"
+                     % type(error).__name__.encode())
+        finally:
+            os._exit(1)
 
     def send(self, frame):
         """Sends one frame, waiting for room; raises ChannelClosed."""

@@ -22,15 +22,17 @@ PERIOD = 0.001  # seconds; how long a block is held
 FEW = 16  # blocks in a period that are sent at once, each on its own
 SMALL = 1024  # bytes; a larger block is not held
 MOST = 16384  # bytes that are held, and sent as one frame
+join = b"".join
 FULL = 2  # what hold() returns when rest() is due; true, as it has taken the block
 
 
 class Sender:
     """The thread that sends what a process holds."""
 
-    def __init__(self, send):
+    def __init__(self, send, failed=lambda error: None):
         self.abandoned = False  # nothing more is sent
         self._send = send  # takes a frame
+        self._failed = failed  # takes an exception; returns if there is nobody to send to
         self._given = SimpleQueue()  # headers and blocks; or None and the bell of a slot that waits
         self._bell = Bell()  # rings if a slot waits
         self._runs = False
@@ -59,19 +61,24 @@ class Sender:
 
     def abandon(self):
         """Forgets everything, in a fork, where there is no thread."""
-        self.__init__(self._send)
+        self.__init__(self._send, self._failed)
         self.abandoned = True
 
     def _run(self):
         with self._only:  # start() can be interrupted after it has started a thread
             while True:
-                first = self._given.get()
-                self._bell.wait(PERIOD)
-                self._send_all(first)
+                waiting = []
+                try:
+                    first = self._given.get()
+                    self._bell.wait(PERIOD)
+                    self._send_all(first, waiting)
+                except BaseException as error:
+                    self._failed(error)
+                for sent in waiting:
+                    sent.ring()
 
-    def _send_all(self, given):
+    def _send_all(self, given, waiting):
         blocks = {}  # by header: those of a response
-        waiting = []
         while given:
             header, block = given
             if header is None:
@@ -79,15 +86,18 @@ class Sender:
             else:
                 blocks.setdefault(header, []).append(block)
             given = None if self._given.empty() else self._given.get()
+        for header, parts in blocks.items():
+            self._send_blocks(header, parts)
+
+    def _send_blocks(self, header, parts):
         try:
-            for header, parts in blocks.items():
-                data = b"".join(parts)
-                for start in range(0, len(data), MOST):
-                    self._send(header + data[start:start + MOST])
-        except Exception:
-            pass  # the front has gone, which a slot learns when it sends or waits
-        for sent in waiting:
-            sent.ring()
+            data = join(parts)
+        except MemoryError:  # one by one they need little of it
+            for part in parts:
+                self._send(header + part)
+            return
+        for start in range(0, len(data), MOST):
+            self._send(header + data[start:start + MOST])
 
 
 class Crumbs:

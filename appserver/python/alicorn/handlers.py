@@ -1,4 +1,4 @@
-"""Handlers of signals that the application sets, where it runs in the main thread.
+"""Handlers of signals that the application sets.
 
 Python runs such a handler in the main thread, between any two steps of what runs there, and the
 handler may raise: timeouts are made so. In the midst of the worker's own code nobody would know
@@ -114,17 +114,18 @@ class Handlers:
         def getsignal(signalnum):
             return bare(get_handler(signalnum))
 
+        # What comes in these is the signal of the timer before, or already that of the new one.
         @wraps(alarm)
+        @interruptible
         def set_alarm(seconds):
-            left = alarm(seconds)
-            self._late.pop(signal.SIGALRM, None)
-            return left
+            self._forget(signal.SIGALRM)
+            return alarm(seconds)
 
         @wraps(set_timer)
+        @interruptible
         def setitimer(which, *times):
-            before = set_timer(which, *times)
-            self._late.pop(TIMERS[which], None)
-            return before
+            self._forget(TIMERS.get(which))
+            return set_timer(which, *times)
 
         signal.signal, signal.getsignal = replace, getsignal
         signal.alarm, signal.setitimer = set_alarm, setitimer
@@ -140,6 +141,12 @@ class Handlers:
         if came and type(before) is Handler:
             before.own(int(number), sys._getframe(2))
         return bare(before)
+
+    @interruptible
+    def _forget(self, number):
+        if number in self._late and os.getpid() == self._process and get_ident() == self._main:
+            with self._lock:  # it is not being sent now
+                self._late.pop(number, None)
 
     def _wrapped(self, handler):
         # That of an event loop does nothing: Python tells the loop itself of each signal, which

@@ -11,10 +11,10 @@ import signal
 import sys
 from time import sleep  # the system's, whatever the application patches
 
-from . import frames, journal, loader, logs, mount, readiness, statics, threads, wsgi
+from . import failure, frames, journal, loader, logs, mount, readiness, statics, threads, wsgi
 from .channel import LOOK, Channel, ChannelClosed, ChannelLost
 from .frames import ProtocolError
-from .handlers import Handlers
+from .handlers import Handlers, interruptible
 from .torn import Torn
 
 BOOT_FAILED = 3  # exit code
@@ -41,8 +41,7 @@ class Worker:
         settings = self.settings
         files = journal.Journal(self.channel, settings.get("directory") or os.getcwd())
         files.start()
-        if settings["threads"] == 1:
-            self.handlers.install()
+        self.handlers.install()
         self._prepare()
         found = loader.load(settings)
         for finding in readiness.complete(found.application):
@@ -96,21 +95,33 @@ class Worker:
     def run(self):
         """Announces the application and serves until retired; returns the exit code, as
         sys.exit() takes it."""
-        if not self.threads:
-            self.handlers.serving = True
-            self._announce()
+        self.handlers.serving = True
+        self._announce()
+        if self.threads:
+            self._await_threads()
+        else:
             self._serve(self.servers[0])
-            self.handlers.serving = False
-            return self.code
+        self.handlers.serving = False
+        return self.code
+
+    def _await_threads(self):
         while True:
             try:
-                self._announce()  # here, where an interrupt of what follows is handled
-                for thread in self.threads:
-                    while thread.is_alive():
-                        thread.join(LOOK)
-                return self.code
+                self._join()
+                return
             except (SystemExit, KeyboardInterrupt) as stop:  # from the application's handler
                 self._leave(stop)
+            except ChannelClosed:
+                raise
+            except BaseException as error:
+                failure.tell("the handler of a signal has failed", error)
+                self.channel.leave("the handler of a signal has failed")
+
+    @interruptible
+    def _join(self):
+        for thread in self.threads:
+            while thread.is_alive():
+                thread.join(LOOK)
 
     def _announce(self):
         ready, self.ready = self.ready, None

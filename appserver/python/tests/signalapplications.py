@@ -250,5 +250,32 @@ def hangs(environ, start_response):
     return text(start_response, "came")
 
 
+def tiny_timers(environ, start_response):
+    """Says how many of 300 timers that end at once have not come."""
+    lost, came = 0, []
+    signal.signal(signal.SIGALRM, lambda number, frame: came.append(number))
+    for _ in range(300):
+        del came[:]
+        signal.setitimer(signal.ITIMER_REAL, 1e-6)
+        late = time.monotonic() + 0.5
+        while not came and time.monotonic() < late:
+            pass
+        lost += not came
+        if lost > 3:
+            break
+    start_response("200 OK", TEXT)
+    return [b"%d" % lost]
+
+
+if os.environ.get("HANDLES_USR1"):  # set at the import, where the main thread is
+    signal.signal(signal.SIGUSR1, alarm)
+
+
+def raises_in_the_main_thread(environ, start_response):
+    os.kill(os.getpid(), signal.SIGUSR1)
+    start_response("200 OK", TEXT)
+    return [b"fine"]
+
+
 def app(environ, start_response):
     return globals()[environ["PATH_INFO"][1:]](environ, start_response)

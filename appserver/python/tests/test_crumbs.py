@@ -45,8 +45,8 @@ def time(monkeypatch):
     monkeypatch.setattr(crumbs, "monotonic", clock.monotonic)
     make = Sender.__init__
 
-    def __init__(sender, send):
-        make(sender, send)
+    def __init__(sender, *arguments):
+        make(sender, *arguments)
         sender._bell = clock
 
     monkeypatch.setattr(Sender, "__init__", __init__)
@@ -346,3 +346,32 @@ def test_a_fork_of_the_application_sends_no_crowd(own):
     front.ready()
     answer = front.answer(front.request("/crowd_forks"))
     assert answer.body == b"x" * 1000 + os.fsencode("0")
+
+
+def test_blocks_go_one_by_one_where_memory_is_short(monkeypatch):
+    def join(parts):
+        raise MemoryError
+
+    monkeypatch.setattr(crumbs, "join", join)
+    frames = []
+    Sender(frames.append)._send_blocks(HEADER, [b"one", b"two"])
+    assert frames == [HEADER + b"one", HEADER + b"two"]
+
+
+def test_a_sender_that_fails_says_so_and_goes_on_if_it_may():
+    errors, frames = [], []
+
+    def send(frame):
+        if not errors:
+            raise MemoryError
+        frames.append(frame)
+
+    sender = Sender(send, errors.append)
+    sender._bell = SimpleNamespace(wait=lambda _: None, ring=lambda: None)
+    assert sender.start()
+    sender.give(HEADER, b"lost")
+    sender.flush()
+    assert [type(error) for error in errors] == [MemoryError]
+    sender.give(HEADER, b"later")
+    sender.flush()
+    assert frames == [HEADER + b"later"]
