@@ -186,6 +186,15 @@ func TestALowerPriorityNeedsNoCapability(t *testing.T) {
 	if got := nices(cmd.Process.Pid); !slices.Equal(got, own) {
 		t.Errorf("the keeper has the nice values %v, want %v as before", got, own)
 	}
+	write(t, dir, "alicorn.conf", "error_log error.log;\nserver { listen unix:"+sock+"; return 200 served; }\n")
+	if out, err := verbIn(t, dir, "reload").CombinedOutput(); err != nil {
+		t.Fatalf("reload: %v\n%s", err, out)
+	}
+	kept := regexp.MustCompile(`(?m)^\S*alicorn\.conf has no worker_priority any more, and the front keeps that of before: setpriority\(\d+\) failed: permission denied`)
+	awaitCondition(t, "the status does not say that the priority of before stays", func() bool {
+		out, err := verbIn(t, dir, "status").CombinedOutput()
+		return err == nil && kept.Match(out)
+	})
 }
 
 // One process starts the workers itself, and they would have its priority.

@@ -54,7 +54,7 @@ func target(ctx context.Context, o options) (*control.Client, error) {
 	case len(others) > 0:
 		return nil, errors.Join(others...)
 	}
-	return nil, fmt.Errorf("no alicorn is running, as far as %s shows%s", strings.Join(dirs, " and "), lastStart(dirs, o.file()))
+	return nil, fmt.Errorf("no alicorn is running, as far as %s%s", shown(dirs), lastStart(dirs, o.file()))
 }
 
 // runFolders returns the folders with the control sockets of servers that a verb may
@@ -83,7 +83,7 @@ func serversIn(ctx context.Context, dirs []string) (answering []*control.Client,
 // named finds the running server that -c names, such as one of serve, whose configuration is in
 // no file.
 func named(ctx context.Context, dirs []string, o options) (*control.Client, error) {
-	missing := fmt.Errorf("%w, as far as %s shows%s", control.ErrNotRunning, strings.Join(dirs, " and "), elsewhere(dirs, o.file()))
+	missing := fmt.Errorf("%w, as far as %s%s", control.ErrNotRunning, shown(dirs), elsewhere(dirs, o.file()))
 	return among(ctx, dirs, func(st control.Status) bool { return st.Config == o.config }, missing)
 }
 
@@ -93,7 +93,7 @@ func withPID(ctx context.Context, dirs []string, file string) (*control.Client, 
 	if err != nil {
 		return nil, err
 	}
-	missing := fmt.Errorf("no alicorn with pid %d, which %s names, is running, as far as %s shows", pid, file, strings.Join(dirs, " and "))
+	missing := fmt.Errorf("no alicorn with pid %d, which %s names, is running, as far as %s", pid, file, shown(dirs))
 	return among(ctx, dirs, func(st control.Status) bool { return st.PID == pid }, missing)
 }
 
@@ -107,6 +107,15 @@ func among(ctx context.Context, dirs []string, meant func(control.Status) bool, 
 		}
 	}
 	return nil, errors.Join(append([]error{missing}, others...)...)
+}
+
+// shown returns "DIR shows", or "DIR and DIR show".
+func shown(dirs []string) string {
+	verb := " shows"
+	if len(dirs) > 1 {
+		verb = " show"
+	}
+	return strings.Join(dirs, " and ") + verb
 }
 
 // elsewhere returns a text about sockets with the name of that configuration's that are in other folders

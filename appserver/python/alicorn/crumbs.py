@@ -22,7 +22,6 @@ PERIOD = 0.001  # seconds; how long a block is held
 FEW = 16  # blocks in a period that are sent at once, each on its own
 SMALL = 1024  # bytes; a larger block is not held
 MOST = 16384  # bytes that are held, and sent as one frame
-join = b"".join
 FULL = 2  # what hold() returns when rest() is due; true, as it has taken the block
 
 
@@ -91,7 +90,7 @@ class Sender:
 
     def _send_blocks(self, header, parts):
         try:
-            data = join(parts)
+            data = b"".join(parts)
         except MemoryError:  # one by one they need little of it
             for part in parts:
                 self._send(header + part)

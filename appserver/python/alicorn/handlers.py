@@ -165,7 +165,7 @@ class Handlers:
         if found == IDLE:
             self._call_idle(own, number, frame)
             return True
-        return found == OWN and self._put_off(number, frame)
+        return found == OWN and self._put_off(number)
 
     def _call_idle(self, own, number, frame):
         try:
@@ -177,7 +177,7 @@ class Handlers:
         except BaseException as error:
             failure.tell("the handler of signal %d has failed while no request ran" % number, error)
 
-    def _put_off(self, number, frame):
+    def _put_off(self, number):
         """Has the signal come again; false if that is impossible."""
         if not self._runs:
             self._runs = True

@@ -12,40 +12,18 @@ class Bell:
     """One thread waits until another rings."""
 
     def __init__(self):
-        self._lock = allocate_lock()
-        self._lock.acquire()
+        self.lock = allocate_lock()  # locked until it rings; who may be interrupted waits for it
+        self.lock.acquire()
 
     def wait(self, seconds=-1):
-        """Waits for a ring, that long at most. Handlers of signals may interrupt it."""
-        self._lock.acquire(True, seconds)
+        """Waits for a ring, that long at most. Handlers of signals are put off meanwhile."""
+        self.lock.acquire(True, seconds)
 
     def ring(self):
         try:
-            self._lock.release()
+            self.lock.release()
         except RuntimeError:
             pass  # it rings already
-
-
-class Native:
-    """A thread of the system that the threading module does not know; one other joins it."""
-
-    def __init__(self, run, arguments):
-        self._alive = True
-        self._end = Bell()
-        start_new_thread(self._run, (run, arguments))
-
-    def is_alive(self):
-        return self._alive
-
-    def join(self, seconds):
-        self._end.wait(seconds)
-
-    def _run(self, run, arguments):
-        try:
-            run(*arguments)
-        finally:
-            self._alive = False
-            self._end.ring()
 
 
 def unfit():
@@ -56,9 +34,8 @@ def unfit():
 
 
 def start(name, run, *arguments):
-    """Starts a thread, for which nothing waits when the process ends, and returns it."""
-    if _thread.start_new_thread is not start_new_thread:  # threading's would be a greenlet
-        return Native(run, arguments)
-    thread = threading.Thread(target=run, args=arguments, name=name, daemon=True)
-    thread.start()
-    return thread
+    """Starts a thread, for which nothing waits when the process ends."""
+    if _thread.start_new_thread is start_new_thread:
+        threading.Thread(target=run, args=arguments, name=name, daemon=True).start()
+    else:  # threading's would be a greenlet
+        start_new_thread(run, arguments)

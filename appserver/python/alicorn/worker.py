@@ -32,7 +32,9 @@ class Worker:
         self.channel = channel
         self.settings = settings
         self.code = 0
-        self.servers, self.threads = [], []
+        self.servers = []  # of slots; more than one have threads of their own
+        self.ended = []  # those whose threads have ended
+        self.end = threads.Bell()  # rings when one has
         self.ready = None  # what is announced, until it is
         self.handlers = Handlers(self._leave)
 
@@ -97,7 +99,7 @@ class Worker:
         sys.exit() takes it."""
         self.handlers.serving = True
         self._announce()
-        if self.threads:
+        if len(self.servers) > 1:
             self._await_threads()
         else:
             self._serve(self.servers[0])
@@ -119,9 +121,9 @@ class Worker:
 
     @interruptible
     def _join(self):
-        for thread in self.threads:
-            while thread.is_alive():
-                thread.join(LOOK)
+        # Thread.join() takes a thread for one that has ended if a handler interrupts it.
+        while len(self.ended) < len(self.servers):
+            self.end.lock.acquire(True, LOOK)
 
     def _announce(self):
         ready, self.ready = self.ready, None
@@ -130,7 +132,14 @@ class Worker:
 
     def _start_threads(self):
         for server in self.servers:
-            self.threads.append(threads.start("alicorn-%d" % server.slot.index, self._serve, server))
+            threads.start("alicorn-%d" % server.slot.index, self._serve_to_end, server)
+
+    def _serve_to_end(self, server):
+        try:
+            self._serve(server)
+        finally:
+            self.ended.append(server)
+            self.end.ring()
 
     @staticmethod
     def _start_heartbeat(page, longest):
@@ -169,7 +178,7 @@ class Worker:
 
     def _fail(self):
         """Ends the process once its other slots have done what they have."""
-        if not self.threads:
+        if len(self.servers) == 1:
             exit_now(1)
         self.code = 1
         self.channel.leave("a slot of it has failed")

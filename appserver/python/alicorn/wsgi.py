@@ -418,6 +418,7 @@ class Server:
         return stop
 
     def _refuse_torn(self, response, environ, error):
+        """Raises Torn if error has torn the response."""
         if type(response.slot) is NoSlot:
             error = response.slot.error
         elif not is_torn():

@@ -267,5 +267,15 @@ def tiny_timers(environ, start_response):
     return [b"%d" % lost]
 
 
+if os.environ.get("HANDLES_USR1"):  # set at the import, where the main thread is
+    signal.signal(signal.SIGUSR1, alarm)
+
+
+def raises_in_the_main_thread(environ, start_response):
+    os.kill(os.getpid(), signal.SIGUSR1)
+    start_response("200 OK", TEXT)
+    return [b"fine"]
+
+
 def app(environ, start_response):
     return globals()[environ["PATH_INFO"][1:]](environ, start_response)

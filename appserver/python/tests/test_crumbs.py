@@ -348,13 +348,20 @@ def test_a_fork_of_the_application_sends_no_crowd(own):
     assert answer.body == b"x" * 1000 + os.fsencode("0")
 
 
-def test_blocks_go_one_by_one_where_memory_is_short(monkeypatch):
-    def join(parts):
-        raise MemoryError
+def test_blocks_go_one_by_one_where_memory_is_short():
+    class Parts:
+        """Parts that cannot be put together."""
 
-    monkeypatch.setattr(crumbs, "join", join)
+        joined = False
+
+        def __iter__(self):
+            if not self.joined:
+                self.joined = True
+                raise MemoryError
+            return iter([b"one", b"two"])
+
     frames = []
-    Sender(frames.append)._send_blocks(HEADER, [b"one", b"two"])
+    Sender(frames.append)._send_blocks(HEADER, Parts())
     assert frames == [HEADER + b"one", HEADER + b"two"]
 
 

@@ -148,3 +148,16 @@ def test_a_torn_answer_ends_the_worker_and_harms_no_other(worker, tmp_path, thre
 def test_no_timer_that_ends_at_once_is_lost(worker):
     front = worker()
     assert front.get("/tiny_timers").body == b"0"
+
+
+def test_a_handler_that_fails_beside_the_threads_harms_no_request(own):
+    front = own("signalapplications:app", threads=2, environ={"HANDLES_USR1": "1"})
+    front.ready()
+    for _ in range(3):
+        assert front.get("/raises_in_the_main_thread").body == b"fine"
+    while front.left_reason is None:
+        assert front.step() is not None, front.errors()
+    assert front.left_reason == "the handler of a signal has failed"
+    assert "signalapplications.Boom" in front.errors()
+    assert front.get("/raises_in_the_main_thread").body == b"fine"
+    assert front.retire() == 0

@@ -1,7 +1,6 @@
 package keeper
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -38,9 +37,12 @@ func (k *Keeper) prioritize(r *Reading) {
 	}
 	k.given = r.Priority != (Priority{}) || err != nil
 	refused := ""
-	if err != nil {
-		place := cmp.Or(r.Priority.Pos, config.Pos{File: r.Main, Line: 1, Col: 1})
-		refused = fmt.Sprintf("%s: worker_priority %d: %s", place, r.Priority.Nice, err)
+	switch {
+	case err == nil:
+	case r.Priority == (Priority{}):
+		refused = fmt.Sprintf("%s has no worker_priority any more, and the front keeps that of before: %s", r.Main, err)
+	default:
+		refused = fmt.Sprintf("%s: worker_priority %d: %s", r.Priority.Pos, r.Priority.Nice, err)
 	}
 	if refused == k.refused {
 		return
