@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -116,38 +115,20 @@ type launched struct {
 // launchAttacks runs attacks in a separate process at a low priority: a real attacker
 // has his own machine, so that his work must not slow down the server's.
 func launchAttacks(group []attack, t target) (*launched, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
 	aim, err := json.Marshal(t)
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self, "attack", names(group, func(a attack) string { return a.name }), string(aim))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	stdin, err := cmd.StdinPipe()
+	attacker, err := startAssistant(startNicer, "attack", names(group, func(a attack) string { return a.name }), string(aim))
 	if err != nil {
-		return nil, err
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := startNicer(cmd); err != nil {
 		return nil, fmt.Errorf("cannot start an attack: %w", err)
 	}
 	tried, report := make(chan struct{}), make(chan attackReport, 1)
-	go func() { report <- readAttack(stdout, tried) }()
+	go func() { report <- readAttack(attacker.stdout, tried) }()
 	return &launched{tried: tried, end: func() (map[string]int64, error) {
-		stdin.Close()
-		late := time.AfterFunc(stopDeadline, func() { cmd.Process.Kill() })
-		defer late.Stop()
-		r := <-report // before Wait, which closes the pipe
-		if err := cmd.Wait(); err != nil {
-			return nil, fmt.Errorf("cannot attack: %w\n%s", err, stderr.String())
+		var r attackReport
+		if err := attacker.end(func() { r = <-report }); err != nil {
+			return nil, fmt.Errorf("cannot attack: %w", err)
 		}
 		return r.tries, r.err
 	}}, nil

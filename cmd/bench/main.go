@@ -29,7 +29,7 @@ package main
 //   - backend.go backendgroup.go backendkind.go origin.go: the backends of proxied requests
 //   - client.go wrk.go handshakes.go lighttls.go websocket.go echoes.go echoring.go sockets.go latency.go progress.go: the load
 //   - chaos.go disturbance.go storm.go forty.go upgrade.go descriptors.go outage.go mixture.go tasks.go churn.go remains.go holdings.go: faults
-//   - hostile.go hostilepair.go attack.go attack_client.go attack_application.go steady.go standstill.go standstill_linux.go standstill_other.go: attacks
+//   - hostile.go hostilepair.go attack.go attack_client.go attack_application.go assistant.go steady.go standstill.go standstill_linux.go standstill_other.go: attacks
 //   - fair.go stall.go slow.go shield.go idle.go idlekind.go idlereport.go waiters.go readers.go leak.go: waiting, slow clients, memory
 
 import (

@@ -1,14 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"os/exec"
-	"strings"
-	"syscall"
 	"time"
 )
 
@@ -56,48 +52,29 @@ func both(a, b []span) []span {
 
 // machineWatch is a process that watches the processors; see runWatch.
 type machineWatch struct {
-	cmd    *exec.Cmd
-	stdin  io.Closer
-	values *json.Decoder
-	stderr *strings.Builder
+	*assistant
+	values *json.Decoder // what it writes
 }
 
 // watchMachine starts to watch. It needs root, or the right to real-time priorities.
 func watchMachine() (*machineWatch, error) {
-	self, err := os.Executable()
+	a, err := startAssistant((*exec.Cmd).Start, "watch")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cannot watch the machine: %w", err)
 	}
-	w := &machineWatch{cmd: exec.Command(self, "watch"), stderr: new(strings.Builder)}
-	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	w.cmd.Stderr = w.stderr
-	stdout, err := w.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if w.stdin, err = w.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	if err := w.cmd.Start(); err != nil {
-		return nil, err
-	}
-	w.values = json.NewDecoder(stdout)
+	w := &machineWatch{a, json.NewDecoder(a.stdout)}
 	var watches bool
 	if err := w.values.Decode(&watches); err != nil {
-		w.stdin.Close()
-		w.cmd.Wait()
-		return nil, fmt.Errorf("cannot watch the machine: %s", strings.TrimSpace(w.stderr.String()))
+		return nil, fmt.Errorf("cannot watch the machine: %w", cmp.Or(w.assistant.end(func() {}), err))
 	}
 	return w, nil
 }
 
 // end ends the watch and returns what it has seen.
-func (w *machineWatch) end() (standstills, error) {
-	w.stdin.Close()
-	var seen standstills
-	read := w.values.Decode(&seen)
-	if err := errors.Join(read, w.cmd.Wait()); err != nil {
-		return nil, fmt.Errorf("cannot watch the machine: %w\n%s", err, w.stderr)
+func (w *machineWatch) end() (seen standstills, err error) {
+	ended := w.assistant.end(func() { err = w.values.Decode(&seen) })
+	if err := cmp.Or(ended, err); err != nil {
+		return nil, fmt.Errorf("cannot watch the machine: %w", err)
 	}
 	return seen, nil
 }
